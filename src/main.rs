@@ -1,0 +1,3 @@
+//! Flags, logs, config, run, exit code. Nothing else.
+
+fn main() {}

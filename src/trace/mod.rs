@@ -1,0 +1,5 @@
+//! What a trace is: ids and attribute values.
+
+mod id;
+
+pub use id::{IdError, SpanId, TraceId};

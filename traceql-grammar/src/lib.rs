@@ -1,0 +1,3 @@
+//! TraceQL: text to a typed tree with positions, and back.
+
+pub mod ast;
