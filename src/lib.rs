@@ -8,8 +8,14 @@
 /// What a trace is: ids, values, times.
 pub mod trace;
 
+/// Typed columns, dictionaries, trace runs: what the engine sees.
+pub mod columns;
+
 /// Whose it is.
 pub mod tenant;
 
 /// What a caller should do about a failure; its HTTP and gRPC status.
 pub mod failure;
+
+/// What a reader is asked and how it answers: the joint between the language and the storage.
+pub mod scan;

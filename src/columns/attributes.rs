@@ -1,0 +1,367 @@
+//! Attributes of many owners (spans, events or links) as sparse typed columns.
+
+use std::collections::HashMap;
+
+use super::pool::{Pool, Recode};
+use crate::trace::{Scalar, Value};
+
+/// Most typed columns of one set. Keys past it go to `rest`, so that a flood of distinct keys costs bytes, not columns.
+pub(super) const COLUMNS_MAX: usize = 2048;
+
+/// The four types that have columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ScalarType {
+    String,
+    Int,
+    Double,
+    Bool,
+}
+
+/// What an entry of `rest` holds. The numbers are the format's (`attributes_rest.type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum RestType {
+    String = 0,
+    Int = 1,
+    Double = 2,
+    Bool = 3,
+    Array = 4,
+    Map = 5,
+    Bytes = 6,
+    Empty = 7,
+}
+
+/// Set in the type of an entry of `rest` whose owner has an earlier attribute of the same key: kept for the round trip,
+/// never seen by a query.
+pub const DUPLICATE: u8 = 16;
+
+/// One key and type: the owners that have it, ascending, and their values.
+#[derive(Debug, Clone)]
+pub struct AttributeColumn {
+    pub key: u32,
+    pub owners: Vec<u32>,
+    pub values: ScalarValues,
+}
+
+#[derive(Debug, Clone)]
+pub enum ScalarValues {
+    /// Codes of the pool.
+    String(Vec<u32>),
+    Int(Vec<i64>),
+    Double(Vec<f64>),
+    Bool(Vec<bool>),
+}
+
+/// Values without a column: arrays, kvlists, bytes, empty ones, repeated keys, keys past [`COLUMNS_MAX`]. Owners ascend.
+#[derive(Debug, Clone, Default)]
+pub struct Rest {
+    pub owners: Vec<u32>,
+    pub keys: Vec<u32>,
+    /// A [`RestType`], plus [`DUPLICATE`].
+    pub types: Vec<u8>,
+    /// Codes of `AnyValue` messages in the pool.
+    pub values: Vec<u32>,
+}
+
+/// The attributes of a set of owners, filled owner by owner in ascending order.
+#[derive(Debug, Clone, Default)]
+pub struct Attributes {
+    columns: Vec<AttributeColumn>,
+    by_key: HashMap<(u32, ScalarType), usize, foldhash::fast::FixedState>,
+    pub rest: Rest,
+}
+
+impl Attributes {
+    pub fn columns(&self) -> &[AttributeColumn] {
+        &self.columns
+    }
+
+    pub fn column(&self, key: u32, scalar: ScalarType) -> Option<&AttributeColumn> {
+        self.by_key.get(&(key, scalar)).map(|index| &self.columns[*index])
+    }
+
+    /// Adds a typed value. `owner` must not be below any owner that was added before.
+    pub fn push(&mut self, pool: &mut Pool, owner: u32, key: u32, value: Scalar<'_>) {
+        if self.has(owner, key) {
+            self.push_rest(pool, owner, key, rest_type(value) as u8 | DUPLICATE, value);
+            return;
+        }
+        let scalar = ScalarType::of(value);
+        let index = match self.by_key.get(&(key, scalar)) {
+            Some(index) => *index,
+            None if self.columns.len() < COLUMNS_MAX => self.add_column(key, scalar),
+            None => return self.push_rest(pool, owner, key, rest_type(value) as u8, value),
+        };
+        let column = &mut self.columns[index];
+        column.owners.push(owner);
+        match (&mut column.values, value) {
+            (ScalarValues::String(values), Scalar::String(text)) => {
+                values.push(pool.intern(text.as_bytes()));
+            }
+            (ScalarValues::Int(values), Scalar::Int(value)) => values.push(value),
+            (ScalarValues::Double(values), Scalar::Double(value)) => values.push(value),
+            (ScalarValues::Bool(values), Scalar::Bool(value)) => values.push(value),
+            _ => unreachable!("a column is found by its type"),
+        }
+    }
+
+    /// Adds a value that has no column type, as its `AnyValue` message.
+    pub fn push_any(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: RestType, any: &[u8]) {
+        let mark = if self.has(owner, key) { DUPLICATE } else { 0 };
+        self.push_rest_raw(pool, owner, key, kind as u8 | mark, any);
+    }
+
+    /// Adds an entry of `rest` as it was stored, mark included.
+    pub fn push_rest_raw(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: u8, any: &[u8]) {
+        self.rest.owners.push(owner);
+        self.rest.keys.push(key);
+        self.rest.types.push(kind);
+        self.rest.values.push(pool.intern(any));
+    }
+
+    fn push_rest(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: u8, value: Scalar<'_>) {
+        let mut any = Vec::new();
+        value.encode(&mut any);
+        self.push_rest_raw(pool, owner, key, kind, &any);
+    }
+
+    fn add_column(&mut self, key: u32, scalar: ScalarType) -> usize {
+        let values = match scalar {
+            ScalarType::String => ScalarValues::String(Vec::new()),
+            ScalarType::Int => ScalarValues::Int(Vec::new()),
+            ScalarType::Double => ScalarValues::Double(Vec::new()),
+            ScalarType::Bool => ScalarValues::Bool(Vec::new()),
+        };
+        self.columns.push(AttributeColumn { key, owners: Vec::new(), values });
+        self.by_key.insert((key, scalar), self.columns.len() - 1);
+        self.columns.len() - 1
+    }
+
+    /// Whether the owner that is being filled has the key already.
+    fn has(&self, owner: u32, key: u32) -> bool {
+        let typed = ScalarType::ALL.iter().any(|scalar| {
+            self.column(key, *scalar).is_some_and(|column| column.owners.last() == Some(&owner))
+        });
+        typed
+            || self
+                .rest
+                .owners
+                .iter()
+                .zip(&self.rest.keys)
+                .rev()
+                .take_while(|(rest_owner, _)| **rest_owner == owner)
+                .any(|(_, rest_key)| *rest_key == key)
+    }
+
+    /// Appends all of `other`, its owners moved up by `offset`.
+    pub fn append(
+        &mut self,
+        pool: &mut Pool,
+        other: &Self,
+        other_pool: &Pool,
+        recode: &mut Recode,
+        offset: u32,
+    ) {
+        for column in &other.columns {
+            self.append_column(pool, column, other_pool, recode, offset);
+        }
+        for index in 0..other.rest.owners.len() {
+            self.rest.owners.push(other.rest.owners[index] + offset);
+            self.rest.keys.push(recode.code(other_pool, other.rest.keys[index], pool));
+            self.rest.types.push(other.rest.types[index]);
+            self.rest.values.push(recode.code(other_pool, other.rest.values[index], pool));
+        }
+        self.sort_rest();
+    }
+
+    fn append_column(
+        &mut self,
+        pool: &mut Pool,
+        column: &AttributeColumn,
+        other_pool: &Pool,
+        recode: &mut Recode,
+        offset: u32,
+    ) {
+        let key = recode.code(other_pool, column.key, pool);
+        let scalar = column.values.scalar_type();
+        let index = match self.by_key.get(&(key, scalar)) {
+            Some(index) => *index,
+            None if self.columns.len() < COLUMNS_MAX => self.add_column(key, scalar),
+            None => {
+                for (place, owner) in column.owners.iter().enumerate() {
+                    let value = column.values.get(place, other_pool);
+                    self.push_rest(pool, owner + offset, key, rest_type(value) as u8, value);
+                }
+                return;
+            }
+        };
+        let into = &mut self.columns[index];
+        into.owners.extend(column.owners.iter().map(|owner| owner + offset));
+        match (&mut into.values, &column.values) {
+            (ScalarValues::String(into), ScalarValues::String(from)) => {
+                into.extend(from.iter().map(|code| recode.code(other_pool, *code, pool)));
+            }
+            (ScalarValues::Int(into), ScalarValues::Int(from)) => into.extend_from_slice(from),
+            (ScalarValues::Double(into), ScalarValues::Double(from)) => {
+                into.extend_from_slice(from)
+            }
+            (ScalarValues::Bool(into), ScalarValues::Bool(from)) => into.extend_from_slice(from),
+            _ => unreachable!("a column is found by its type"),
+        }
+    }
+
+    /// Restores the order by owner after columns have spilled into `rest`.
+    fn sort_rest(&mut self) {
+        if self.rest.owners.is_sorted() {
+            return;
+        }
+        let mut order: Vec<usize> = (0..self.rest.owners.len()).collect();
+        order.sort_by_key(|index| self.rest.owners[*index]);
+        self.rest = Rest {
+            owners: order.iter().map(|i| self.rest.owners[*i]).collect(),
+            keys: order.iter().map(|i| self.rest.keys[*i]).collect(),
+            types: order.iter().map(|i| self.rest.types[*i]).collect(),
+            values: order.iter().map(|i| self.rest.values[*i]).collect(),
+        };
+    }
+
+    /// Calls `visit` with key and value of each attribute of one owner: typed ones, then `rest` in its order.
+    pub fn of_owner(&self, pool: &Pool, owner: u32, mut visit: impl FnMut(&str, OwnerValue<'_>)) {
+        for column in &self.columns {
+            if let Ok(place) = column.owners.binary_search(&owner) {
+                visit(pool.text(column.key), OwnerValue::Scalar(column.values.get(place, pool)));
+            }
+        }
+        let first = self.rest.owners.partition_point(|other| *other < owner);
+        let rest = self.rest.owners[first..].iter().take_while(|other| **other == owner).count();
+        for index in first..first + rest {
+            let any = pool.get(self.rest.values[index]);
+            visit(pool.text(self.rest.keys[index]), OwnerValue::Rest(self.rest.types[index], any));
+        }
+    }
+
+    /// Bytes of memory held, roughly.
+    pub fn memory_bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().map(AttributeColumn::memory_bytes).sum();
+        columns + self.rest.owners.capacity() * 13
+    }
+}
+
+/// One attribute of one owner.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OwnerValue<'a> {
+    Scalar(Scalar<'a>),
+    /// Type with mark, and the `AnyValue` message.
+    Rest(u8, &'a [u8]),
+}
+
+impl AttributeColumn {
+    fn memory_bytes(&self) -> usize {
+        let width = match self.values {
+            ScalarValues::String(_) => 4,
+            ScalarValues::Int(_) | ScalarValues::Double(_) => 8,
+            ScalarValues::Bool(_) => 1,
+        };
+        96 + self.owners.capacity() * (4 + width)
+    }
+}
+
+impl ScalarValues {
+    pub fn scalar_type(&self) -> ScalarType {
+        match self {
+            Self::String(_) => ScalarType::String,
+            Self::Int(_) => ScalarType::Int,
+            Self::Double(_) => ScalarType::Double,
+            Self::Bool(_) => ScalarType::Bool,
+        }
+    }
+
+    pub fn get<'a>(&self, place: usize, pool: &'a Pool) -> Scalar<'a> {
+        match self {
+            Self::String(codes) => Scalar::String(pool.text(codes[place])),
+            Self::Int(values) => Scalar::Int(values[place]),
+            Self::Double(values) => Scalar::Double(values[place]),
+            Self::Bool(values) => Scalar::Bool(values[place]),
+        }
+    }
+}
+
+impl ScalarType {
+    pub const ALL: [Self; 4] = [Self::String, Self::Int, Self::Double, Self::Bool];
+
+    pub fn of(value: Scalar<'_>) -> Self {
+        match value {
+            Scalar::String(_) => Self::String,
+            Scalar::Int(_) => Self::Int,
+            Scalar::Double(_) => Self::Double,
+            Scalar::Bool(_) => Self::Bool,
+        }
+    }
+}
+
+impl RestType {
+    pub fn of(value: &Value) -> Self {
+        match value {
+            Value::String(_) => Self::String,
+            Value::Int(_) => Self::Int,
+            Value::Double(_) => Self::Double,
+            Value::Bool(_) => Self::Bool,
+            Value::Array(_) => Self::Array,
+            Value::Map(_) => Self::Map,
+            Value::Bytes(_) => Self::Bytes,
+            Value::Empty => Self::Empty,
+        }
+    }
+}
+
+fn rest_type(value: Scalar<'_>) -> RestType {
+    match value {
+        Scalar::String(_) => RestType::String,
+        Scalar::Int(_) => RestType::Int,
+        Scalar::Double(_) => RestType::Double,
+        Scalar::Bool(_) => RestType::Bool,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_of(attributes: &Attributes, pool: &Pool, owner: u32) -> Vec<String> {
+        let mut all = Vec::new();
+        attributes.of_owner(pool, owner, |key, value| all.push(format!("{key} {value:?}")));
+        all
+    }
+
+    #[test]
+    fn a_repeated_key_is_kept_but_marked() {
+        let (mut pool, mut attributes) = (Pool::default(), Attributes::default());
+        let key = pool.intern(b"k");
+        attributes.push(&mut pool, 0, key, Scalar::Int(1));
+        attributes.push(&mut pool, 0, key, Scalar::String("two"));
+        attributes.push(&mut pool, 1, key, Scalar::String("two"));
+        assert_eq!(attributes.rest.types, [RestType::String as u8 | DUPLICATE]);
+        assert_eq!(all_of(&attributes, &pool, 1), [r#"k Scalar(String("two"))"#]);
+        assert_eq!(all_of(&attributes, &pool, 0).len(), 2);
+    }
+
+    #[test]
+    fn keys_past_the_bound_go_to_rest() {
+        let (mut pool, mut attributes) = (Pool::default(), Attributes::default());
+        for owner in 0..3000_u32 {
+            let key = pool.intern(format!("key-{owner}").as_bytes());
+            attributes.push(&mut pool, owner, key, Scalar::Int(1));
+        }
+        assert_eq!(attributes.columns().len(), COLUMNS_MAX);
+        assert_eq!(all_of(&attributes, &pool, 2999).len(), 1);
+
+        let (mut into_pool, mut into) = (Pool::default(), Attributes::default());
+        for round in 0..2 {
+            let mut recode = Recode::from(&pool);
+            into.append(&mut into_pool, &attributes, &pool, &mut recode, round * 3000);
+        }
+        assert_eq!(all_of(&into, &into_pool, 3000), ["key-0 Scalar(Int(1))"]);
+        assert_eq!(all_of(&into, &into_pool, 5999).len(), 1);
+        assert!(into.rest.owners.is_sorted());
+    }
+}

@@ -1,0 +1,292 @@
+//! Spans as columns, in the order in which they came.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::attributes::Attributes;
+use super::pool::{EMPTY, Pool, Recode};
+use super::resource::Resource;
+use crate::trace::{SpanId, TraceId};
+
+/// Columns of spans. Row `i` of every column is one span; strings are codes of `pool`. Filled row by row by
+/// [`Spans::push`], attributes, events and links of a row before the next row begins.
+#[derive(Clone, Default)]
+pub struct Spans {
+    pub pool: Pool,
+    pub trace_id: Vec<TraceId>,
+    pub span_id: Vec<SpanId>,
+    /// All zero where the span has no parent.
+    pub parent_id: Vec<SpanId>,
+    pub start: Vec<u64>,
+    /// May lie before `start`: it is kept as it came.
+    pub end: Vec<u64>,
+    pub name: Vec<u32>,
+    pub kind: Vec<i32>,
+    /// [`NO_STATUS`] where the span had no `Status` message.
+    pub status: Vec<i32>,
+    pub status_message: Vec<u32>,
+    pub trace_state: Vec<u32>,
+    pub flags: Vec<u32>,
+    /// Attributes, events, links that the sender dropped.
+    pub dropped: Vec<[u32; 3]>,
+    /// Index into `resources`.
+    pub resource: Vec<u32>,
+    /// Distinct, but for two of equal hash and different content.
+    pub resources: Vec<Arc<Resource>>,
+    resource_by_hash: HashMap<u64, u32, foldhash::fast::FixedState>,
+    pub attributes: Attributes,
+    pub events: Events,
+    pub links: Links,
+    /// Protobuf fields that we do not know, by row, ascending; codes of the pool.
+    pub unknown: Vec<(u32, u32)>,
+}
+
+/// `status` of a span that came without a `Status` message.
+pub const NO_STATUS: i32 = i32::MIN;
+
+/// Events of all rows, row by row.
+#[derive(Clone, Default)]
+pub struct Events {
+    /// Row of each event, ascending.
+    pub row: Vec<u32>,
+    pub time: Vec<u64>,
+    pub name: Vec<u32>,
+    pub dropped: Vec<u32>,
+    /// Owners are events.
+    pub attributes: Attributes,
+    pub unknown: Vec<(u32, u32)>,
+}
+
+/// Links of all rows, row by row.
+#[derive(Clone, Default)]
+pub struct Links {
+    /// Row of each link, ascending.
+    pub row: Vec<u32>,
+    /// Codes: an id of any length is kept as it came.
+    pub trace_id: Vec<u32>,
+    pub span_id: Vec<u32>,
+    pub trace_state: Vec<u32>,
+    pub flags: Vec<u32>,
+    pub dropped: Vec<u32>,
+    /// Owners are links.
+    pub attributes: Attributes,
+    pub unknown: Vec<(u32, u32)>,
+}
+
+/// The scalar fields of one span, to be pushed. Codes are of the pool of the [`Spans`] it is pushed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpanRow {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub parent_id: SpanId,
+    pub start: u64,
+    pub end: u64,
+    pub name: u32,
+    pub kind: i32,
+    pub status: i32,
+    pub status_message: u32,
+    pub trace_state: u32,
+    pub flags: u32,
+    pub dropped: [u32; 3],
+    pub resource: u32,
+}
+
+impl Default for SpanRow {
+    fn default() -> Self {
+        Self {
+            trace_id: TraceId::default(),
+            span_id: SpanId::default(),
+            parent_id: SpanId::default(),
+            start: 0,
+            end: 0,
+            name: EMPTY,
+            kind: 0,
+            status: NO_STATUS,
+            status_message: EMPTY,
+            trace_state: EMPTY,
+            flags: 0,
+            dropped: [0; 3],
+            resource: 0,
+        }
+    }
+}
+
+impl Spans {
+    /// Number of spans.
+    pub fn len(&self) -> usize {
+        self.trace_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.trace_id.is_empty()
+    }
+
+    /// The row that the next [`Spans::push`] fills.
+    pub fn next_row(&self) -> u32 {
+        u32::try_from(self.len()).expect("a chunk holds less than 4 Gi spans")
+    }
+
+    /// The index of an equal resource, which is added if it is new.
+    pub fn adopt(&mut self, resource: &Arc<Resource>) -> u32 {
+        let known = self.resource_by_hash.get(&resource.hash()).copied();
+        if let Some(index) = known
+            && self.resources[index as usize].parts() == resource.parts()
+        {
+            return index;
+        }
+        let index = u32::try_from(self.resources.len()).expect("fewer resources than spans");
+        self.resources.push(Arc::clone(resource));
+        self.resource_by_hash.entry(resource.hash()).or_insert(index);
+        index
+    }
+
+    pub fn push(&mut self, row: SpanRow) {
+        let SpanRow {
+            trace_id,
+            span_id,
+            parent_id,
+            start,
+            end,
+            name,
+            kind,
+            status,
+            status_message,
+            trace_state,
+            flags,
+            dropped,
+            resource,
+        } = row;
+        self.trace_id.push(trace_id);
+        self.span_id.push(span_id);
+        self.parent_id.push(parent_id);
+        self.start.push(start);
+        self.end.push(end);
+        self.name.push(name);
+        self.kind.push(kind);
+        self.status.push(status);
+        self.status_message.push(status_message);
+        self.trace_state.push(trace_state);
+        self.flags.push(flags);
+        self.dropped.push(dropped);
+        self.resource.push(resource);
+    }
+
+    /// The scalar fields of a row.
+    pub fn row(&self, row: usize) -> SpanRow {
+        SpanRow {
+            trace_id: self.trace_id[row],
+            span_id: self.span_id[row],
+            parent_id: self.parent_id[row],
+            start: self.start[row],
+            end: self.end[row],
+            name: self.name[row],
+            kind: self.kind[row],
+            status: self.status[row],
+            status_message: self.status_message[row],
+            trace_state: self.trace_state[row],
+            flags: self.flags[row],
+            dropped: self.dropped[row],
+            resource: self.resource[row],
+        }
+    }
+
+    /// Length of the span as queries see it: 0 where the end lies before the start.
+    pub fn duration(&self, row: usize) -> u64 {
+        self.end[row].saturating_sub(self.start[row])
+    }
+
+    /// Appends all of `other`: codes are told in this pool, equal resources are joined.
+    pub fn append(&mut self, other: &Self) {
+        let offset = self.next_row();
+        let mut recode = Recode::from(&other.pool);
+        let resources: Vec<u32> = other.resources.iter().map(|r| self.adopt(r)).collect();
+        for row in 0..other.len() {
+            let SpanRow { name, status_message, trace_state, resource, .. } = other.row(row);
+            let mut code = |code| recode.code(&other.pool, code, &mut self.pool);
+            let (name, status_message, trace_state) =
+                (code(name), code(status_message), code(trace_state));
+            let resource = resources[resource as usize];
+            self.push(SpanRow { name, status_message, trace_state, resource, ..other.row(row) });
+        }
+        self.attributes.append(&mut self.pool, &other.attributes, &other.pool, &mut recode, offset);
+        self.events.append(&mut self.pool, &other.events, &other.pool, &mut recode, offset);
+        self.links.append(&mut self.pool, &other.links, &other.pool, &mut recode, offset);
+        append_unknown(
+            &mut self.unknown,
+            &mut self.pool,
+            other,
+            &other.unknown,
+            (&mut recode, offset),
+        );
+    }
+
+    /// Bytes of memory held, roughly.
+    pub fn memory_bytes(&self) -> usize {
+        // 16 + 8 + 8 + 8 + 8 ids and times, 4 × 6 codes and numbers, 12 dropped counts, 4 resource.
+        let scalars = self.trace_id.capacity() * 88;
+        let children = self.events.row.capacity() * 20 + self.links.row.capacity() * 24;
+        scalars
+            + children
+            + self.pool.memory_bytes()
+            + self.attributes.memory_bytes()
+            + self.events.attributes.memory_bytes()
+            + self.links.attributes.memory_bytes()
+    }
+}
+
+impl Events {
+    fn append(
+        &mut self,
+        pool: &mut Pool,
+        other: &Self,
+        from: &Pool,
+        recode: &mut Recode,
+        rows: u32,
+    ) {
+        let offset = u32::try_from(self.row.len()).expect("a chunk holds less than 4 Gi events");
+        let Self { row, time, name, dropped, attributes, unknown } = other;
+        self.row.extend(row.iter().map(|row| row + rows));
+        self.time.extend_from_slice(time);
+        self.name.extend(name.iter().map(|code| recode.code(from, *code, pool)));
+        self.dropped.extend_from_slice(dropped);
+        self.attributes.append(pool, attributes, from, recode, offset);
+        self.unknown
+            .extend(unknown.iter().map(|(o, code)| (o + offset, recode.code(from, *code, pool))));
+    }
+}
+
+impl Links {
+    fn append(
+        &mut self,
+        pool: &mut Pool,
+        other: &Self,
+        from: &Pool,
+        recode: &mut Recode,
+        rows: u32,
+    ) {
+        let offset = u32::try_from(self.row.len()).expect("a chunk holds less than 4 Gi links");
+        let Self { row, trace_id, span_id, trace_state, flags, dropped, attributes, unknown } =
+            other;
+        self.row.extend(row.iter().map(|row| row + rows));
+        self.trace_id.extend(trace_id.iter().map(|code| recode.code(from, *code, pool)));
+        self.span_id.extend(span_id.iter().map(|code| recode.code(from, *code, pool)));
+        self.trace_state.extend(trace_state.iter().map(|code| recode.code(from, *code, pool)));
+        self.flags.extend_from_slice(flags);
+        self.dropped.extend_from_slice(dropped);
+        self.attributes.append(pool, attributes, from, recode, offset);
+        self.unknown
+            .extend(unknown.iter().map(|(o, code)| (o + offset, recode.code(from, *code, pool))));
+    }
+}
+
+fn append_unknown(
+    into: &mut Vec<(u32, u32)>,
+    pool: &mut Pool,
+    other: &Spans,
+    unknown: &[(u32, u32)],
+    (recode, offset): (&mut Recode, u32),
+) {
+    into.extend(
+        unknown.iter().map(|(row, code)| (row + offset, recode.code(&other.pool, *code, pool))),
+    );
+}

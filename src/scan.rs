@@ -1,0 +1,130 @@
+//! What a reader is asked and how it answers: the joint between the language and the storage.
+//!
+//! The engine does not know Parquet and blocks do not know TraceQL: the engine writes a [`Scan`], and two things answer one, a
+//! block and the live spans. Both answer in [`Batch`]es of whole traces.
+
+use std::ops::RangeInclusive;
+
+use async_trait::async_trait;
+
+use crate::columns::{Batch, Projection};
+use crate::failure::Failure;
+use crate::trace::Scalar;
+
+/// A question to a [`SpanSource`].
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Unix nanoseconds, both ends included. A trace is asked for if any of its spans overlaps it.
+    pub window: RangeInclusive<u64>,
+    pub projection: Projection,
+    /// What a trace must have somewhere in it to matter.
+    pub need: Need,
+}
+
+/// A test that whole pieces of storage can fail: a unit in which no span passes it can be left unread. Never exact: passing it says
+/// "maybe".
+#[derive(Debug, Clone, PartialEq)]
+pub enum Need {
+    /// Anything may matter.
+    Anything,
+    All(Vec<Need>),
+    Any(Vec<Need>),
+    /// A span that has an attribute of this key, of any type.
+    HasAttribute {
+        scope: NeedScope,
+        key: String,
+    },
+    /// A span whose attribute has this value (numbers: compared as numbers, whatever their type).
+    Equals {
+        scope: NeedScope,
+        key: String,
+        value: NeedValue,
+    },
+    /// A span with this name.
+    NameEquals(String),
+    /// A span that lasts at least / at most so many nanoseconds.
+    DurationAtLeast(u64),
+    DurationAtMost(u64),
+    /// A span with status error.
+    StatusError,
+    /// Only the trace with this id.
+    Trace(crate::trace::TraceId),
+}
+
+/// Where an attribute may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NeedScope {
+    /// The span's, else the resource's.
+    SpanOrResource,
+    Span,
+    Resource,
+    Event,
+    Link,
+    Instrumentation,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum NeedValue {
+    String(String),
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+}
+
+/// A part of a source that is read at once: some row groups of a block, or some live traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Which part: the source's own number.
+    pub index: usize,
+    /// Earliest and latest start of its traces, Unix nanoseconds.
+    pub first_start: u64,
+    pub last_start: u64,
+    pub rows: u64,
+}
+
+/// What answering cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScanCost {
+    pub bytes: u64,
+    pub requests: u64,
+    pub rows: u64,
+    pub traces: u64,
+    pub units_read: u64,
+    pub units_skipped: u64,
+}
+
+/// Something that holds spans and answers in batches.
+///
+/// Contract: the units of one answer cover every trace that the source holds, overlaps the window and may satisfy the need,
+/// each trace whole in one unit (as far as the source has it), without a span twice. A source does not change: it is a snapshot.
+#[async_trait]
+pub trait SpanSource: Send + Sync {
+    /// The units that may matter, and how many were ruled out.
+    fn units(&self, scan: &Scan) -> (Vec<Unit>, u64);
+
+    /// Reads one unit. Traces outside the window may be in it.
+    async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure>;
+}
+
+impl ScanCost {
+    pub fn add(&mut self, other: Self) {
+        let Self { bytes, requests, rows, traces, units_read, units_skipped } = other;
+        self.bytes += bytes;
+        self.requests += requests;
+        self.rows += rows;
+        self.traces += traces;
+        self.units_read += units_read;
+        self.units_skipped += units_skipped;
+    }
+}
+
+impl NeedValue {
+    pub fn as_scalar(&self) -> Scalar<'_> {
+        match self {
+            Self::String(text) => Scalar::String(text),
+            Self::Int(value) => Scalar::Int(*value),
+            Self::Double(value) => Scalar::Double(*value),
+            Self::Bool(value) => Scalar::Bool(*value),
+        }
+    }
+}
