@@ -6,10 +6,14 @@
 
 mod attributes;
 mod batch;
+pub mod gather;
+mod layout;
 mod pool;
 mod resource;
+mod select;
 mod spans;
 mod traces;
+mod tree;
 
 pub use attributes::{
     AttributeColumn, Attributes, DUPLICATE, OwnerValue, Rest, RestType, ScalarType, ScalarValues,
@@ -18,7 +22,9 @@ pub use batch::{
     AttributeValues, Batch, CellValue, EventBatch, EventProjection, LinkBatch, LinkProjection,
     Projection, SpanColumn, Strings, Top, TreeColumns,
 };
+pub use layout::{Layout, RowRef, group_by_trace};
 pub use pool::{EMPTY, Pool, Recode};
 pub use resource::{Resource, ResourceParts, ResourceView, find};
+pub use select::{Children, batch, resources};
 pub use spans::{Events, Links, NO_STATUS, SpanRow, Spans};
 pub use traces::{NO_ROOT, ServiceStats, TraceTable};

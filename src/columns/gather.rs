@@ -1,0 +1,186 @@
+//! A layout's columns, gathered from its chunks into dense arrays.
+
+use arrow::array::{BooleanArray, Float64Array, Int32Array, Int64Array, StringArray};
+use arrow::buffer::NullBuffer;
+
+use super::attributes::{Attributes, DUPLICATE, ScalarType, ScalarValues};
+use super::batch::{AttributeValues, Strings};
+use super::layout::RowRef;
+use super::pool::{Pool, Recode};
+use super::spans::Spans;
+use crate::trace::Value;
+
+/// No place: the row of a chunk is not laid out.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// For each chunk and row the place it has in `rows`, or [`NOWHERE`].
+pub fn places(chunks: &[&Spans], rows: &[RowRef]) -> Vec<Vec<u32>> {
+    let mut places: Vec<Vec<u32>> = chunks.iter().map(|spans| vec![NOWHERE; spans.len()]).collect();
+    for (place, row) in rows.iter().enumerate() {
+        let place = u32::try_from(place).expect("a layout holds less than 4 Gi spans");
+        places[row.chunk as usize][row.row as usize] = place;
+    }
+    places
+}
+
+/// Texts of a dense column.
+pub fn strings(chunks: &[&Spans], rows: &[RowRef], codes: impl Fn(&Spans) -> &[u32]) -> Strings {
+    let mut pool = Pool::default();
+    let mut recodes: Vec<Recode> = chunks.iter().map(|spans| Recode::from(&spans.pool)).collect();
+    let keys: Vec<i32> = rows
+        .iter()
+        .map(|row| {
+            let spans = chunks[row.chunk as usize];
+            let code = codes(spans)[row.row as usize];
+            key(recodes[row.chunk as usize].code(&spans.pool, code, &mut pool))
+        })
+        .collect();
+    Strings::new(Int32Array::from(keys), dictionary(&pool))
+}
+
+/// A dictionary of all strings of a pool.
+pub fn dictionary(pool: &Pool) -> StringArray {
+    let count = u32::try_from(pool.len()).expect("codes are 32 bits");
+    StringArray::from_iter_values((0..count).map(|code| pool.text(code)))
+}
+
+fn key(code: u32) -> i32 {
+    i32::try_from(code).expect("a dictionary holds less than 2 Gi strings")
+}
+
+/// One set of attributes of a chunk, and where its owners go.
+pub struct Owners<'a> {
+    pub attributes: &'a Attributes,
+    pub pool: &'a Pool,
+    /// Place of each owner, or [`NOWHERE`].
+    pub places: &'a [u32],
+}
+
+/// All values of one key, dense, `count` places long; `None` if no place has one.
+pub fn attribute(owners: &[Owners<'_>], key: &str, count: usize) -> Option<AttributeValues> {
+    let mut values = AttributeValues::default();
+    let mut any = false;
+    for scalar in ScalarType::ALL {
+        any |= typed(owners, key, scalar, count, &mut values);
+    }
+    for Owners { attributes, pool, places } in owners {
+        let Some(code) = pool.find(key.as_bytes()) else { continue };
+        let rest = &attributes.rest;
+        for (index, rest_key) in rest.keys.iter().enumerate() {
+            let place = places[rest.owners[index] as usize];
+            if *rest_key != code || rest.types[index] & DUPLICATE != 0 || place == NOWHERE {
+                continue;
+            }
+            // Undecodable bytes were refused at the door; were there any, they match nothing.
+            let value = Value::decode(pool.get(rest.values[index])).unwrap_or(Value::Empty);
+            values.rest.push((place, value));
+            any = true;
+        }
+    }
+    values.rest.sort_by_key(|(place, _)| *place);
+    any.then_some(values)
+}
+
+/// Fills the column of one type; whether there is any value.
+fn typed(
+    owners: &[Owners<'_>],
+    key: &str,
+    scalar: ScalarType,
+    count: usize,
+    into: &mut AttributeValues,
+) -> bool {
+    let mut dense = Dense::new(scalar);
+    for Owners { attributes, pool, places } in owners {
+        let column = pool.find(key.as_bytes()).and_then(|code| attributes.column(code, scalar));
+        let Some(column) = column else { continue };
+        let mut recode = None;
+        for (index, owner) in column.owners.iter().enumerate() {
+            let place = places[*owner as usize];
+            if place != NOWHERE {
+                dense.set(place as usize, count, &column.values, index, pool, &mut recode);
+            }
+        }
+    }
+    dense.finish(count, into)
+}
+
+/// A dense column being filled; nothing is allocated before the first value.
+struct Dense {
+    valid: Vec<bool>,
+    values: DenseValues,
+    pool: Pool,
+}
+
+enum DenseValues {
+    String(Vec<i32>),
+    Int(Vec<i64>),
+    Double(Vec<f64>),
+    Bool(Vec<bool>),
+}
+
+impl Dense {
+    fn new(scalar: ScalarType) -> Self {
+        let values = match scalar {
+            ScalarType::String => DenseValues::String(Vec::new()),
+            ScalarType::Int => DenseValues::Int(Vec::new()),
+            ScalarType::Double => DenseValues::Double(Vec::new()),
+            ScalarType::Bool => DenseValues::Bool(Vec::new()),
+        };
+        Self { valid: Vec::new(), values, pool: Pool::default() }
+    }
+
+    fn set(
+        &mut self,
+        place: usize,
+        count: usize,
+        from: &ScalarValues,
+        index: usize,
+        pool: &Pool,
+        recode: &mut Option<Recode>,
+    ) {
+        if self.valid.is_empty() {
+            self.valid.resize(count, false);
+            match &mut self.values {
+                DenseValues::String(values) => values.resize(count, 0),
+                DenseValues::Int(values) => values.resize(count, 0),
+                DenseValues::Double(values) => values.resize(count, 0.0),
+                DenseValues::Bool(values) => values.resize(count, false),
+            }
+        }
+        self.valid[place] = true;
+        match (&mut self.values, from) {
+            (DenseValues::String(values), ScalarValues::String(codes)) => {
+                let recode = recode.get_or_insert_with(|| Recode::from(pool));
+                values[place] = key(recode.code(pool, codes[index], &mut self.pool));
+            }
+            (DenseValues::Int(values), ScalarValues::Int(from)) => values[place] = from[index],
+            (DenseValues::Double(values), ScalarValues::Double(from)) => {
+                values[place] = from[index]
+            }
+            (DenseValues::Bool(values), ScalarValues::Bool(from)) => values[place] = from[index],
+            _ => unreachable!("a column is found by its type"),
+        }
+    }
+
+    fn finish(self, count: usize, into: &mut AttributeValues) -> bool {
+        if self.valid.is_empty() {
+            return false;
+        }
+        debug_assert_eq!(self.valid.len(), count);
+        let nulls = Some(NullBuffer::from(self.valid));
+        match self.values {
+            DenseValues::String(keys) => {
+                let keys = Int32Array::new(keys.into(), nulls);
+                into.strings = Some(Strings::new(keys, dictionary(&self.pool)));
+            }
+            DenseValues::Int(values) => into.ints = Some(Int64Array::new(values.into(), nulls)),
+            DenseValues::Double(values) => {
+                into.doubles = Some(Float64Array::new(values.into(), nulls));
+            }
+            DenseValues::Bool(values) => {
+                into.bools = Some(BooleanArray::new(values.into(), nulls));
+            }
+        }
+        true
+    }
+}
