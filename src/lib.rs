@@ -13,3 +13,8 @@ pub mod tenant;
 
 /// What a caller should do about a failure; its HTTP and gRPC status.
 pub mod failure;
+
+// --- storage
+
+/// The bucket: the only room that talks to it.
+pub mod store;
