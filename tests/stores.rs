@@ -44,6 +44,7 @@ use vivace::store::Error;
 use vivace::store::Path;
 use vivace::store::PutOutcome;
 use vivace::store::Retry;
+use vivace::store::S3;
 use vivace::store::Secret;
 use vivace::store::Store;
 use vivace::store::keys;
@@ -86,15 +87,17 @@ async fn a_bucket_without_put_if_absent_is_refused() {
 }
 
 fn s3_config(endpoint: String) -> Config {
-    let mut config = Config { backend: Backend::S3, ..Config::default() };
-    config.s3.bucket = "traces".to_owned();
-    config.s3.endpoint = endpoint;
-    config.s3.access_key = "key".to_owned();
-    config.s3.secret_key = Secret::new("secret");
-    config.s3.insecure = true;
-    config.s3.forcepathstyle = true;
-    config.s3.retry_backoff_initial = Duration::from_millis(1);
-    config
+    let s3 = S3 {
+        bucket: "traces".to_owned(),
+        endpoint,
+        access_key: "key".to_owned(),
+        secret_key: Secret::new("secret"),
+        insecure: true,
+        forcepathstyle: true,
+        retry_backoff_initial: Duration::from_millis(1),
+        ..S3::default()
+    };
+    Config { backend: Backend::S3, s3, ..Config::default() }
 }
 
 /// How the server answers a create of an object that is there.
@@ -214,9 +217,9 @@ async fn ranges_come_back_in_order(store: &Store) {
     }
     assert_eq!(store.get_ranges(&key, &[]).await.unwrap(), [] as [Bytes; 0]);
     let before = store.counters().get.requests();
-    let error = store.get_ranges(&key, &[end - 1..end + 1]).await.unwrap_err();
+    let error = store.get_range(&key, end - 1..end + 1).await.unwrap_err();
     assert!(matches!(error, Error::Truncated { found: 1, .. } | Error::Refused { .. }), "{error}");
-    let error = store.get_ranges(&key, &[end + 1..end + 2]).await.unwrap_err();
+    let error = store.get_range(&key, end + 1..end + 2).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     assert_eq!(store.counters().get.requests() - before, 2, "a refusal is not tried again");
     store.delete(&key).await.unwrap();

@@ -188,7 +188,12 @@ impl Store {
         Ok(ranges.iter().map(|range| ranges::part(range, &joined, &bodies)).collect())
     }
 
-    async fn get_range(&self, key: &Path, range: Range<u64>) -> Result<Bytes, Error> {
+    /// One part of an object, which is not empty.
+    ///
+    /// # Errors
+    /// As for [`Store::get_ranges`].
+    pub async fn get_range(&self, key: &Path, range: Range<u64>) -> Result<Bytes, Error> {
+        assert!(range.start < range.end, "an empty range of {key} is no request");
         let (count, objects, wanted) = (&self.counters.get, &self.objects, &range);
         let bytes = retry::run(&self.retry, count, key, range.end - range.start, || async {
             let range = Some(GetRange::Bounded(wanted.clone()));
