@@ -19,3 +19,10 @@ pub mod failure;
 
 /// What a reader is asked and how it answers: the joint between the language and the storage.
 pub mod scan;
+
+// --- ground: our own process
+
+// --- storage
+
+/// The bucket: the only room that talks to it.
+pub mod store;

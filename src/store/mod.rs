@@ -1,0 +1,329 @@
+//! The bucket: the only room that talks to it.
+//!
+//! A [`Store`] is S3, GCS, Azure, a local folder or memory behind one small set of calls. All of them hold the one
+//! promise that everything above is built on: of several [`Store::put_if_absent`] for one key exactly one creates
+//! it. [`Store::open`] tries that out and refuses a bucket where it does not hold.
+//!
+//! Keys are relative to the prefix of the configuration; their shapes are in [`keys`]. What is tried again, how long
+//! and how often is in `retry.rs`; every attempt is counted in [`Counters`].
+
+mod config;
+mod counters;
+pub mod keys;
+mod open;
+mod ranges;
+mod retry;
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::TryStreamExt;
+use object_store::GetOptions;
+use object_store::GetRange;
+use object_store::ObjectStore;
+use object_store::ObjectStoreExt;
+use object_store::PutMode;
+use object_store::PutOptions;
+use object_store::PutPayload;
+
+pub use config::Azure;
+pub use config::Backend;
+pub use config::Config;
+pub use config::Gcs;
+pub use config::Local;
+pub use config::S3;
+pub use config::Secret;
+pub use config::Sse;
+pub use counters::Counters;
+pub use counters::Operation;
+pub use object_store::path::Path;
+pub use retry::Retry;
+
+use crate::failure::Kind;
+
+/// Most objects that one [`Store::list`] returns: 20,000 blocks have about 200,000 objects, and a listing of a million
+/// is about 200 MB of memory.
+pub const LIST_OBJECTS_MAX: usize = 1_000_000;
+
+/// A bucket. Cheap to clone; clones share the counters.
+#[derive(Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    retry: Retry,
+    counters: Arc<Counters>,
+}
+
+/// What [`Store::put_if_absent`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// The key was free; the object is there and durable.
+    Created,
+    /// The key was taken, and nothing was written by the last attempt. An earlier attempt of this same call may have
+    /// written it, if its answer was lost: who cares compares the content.
+    AlreadyExists,
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    pub key: Path,
+    pub bytes: u64,
+    /// By the bucket's clock.
+    pub last_modified: SystemTime,
+}
+
+/// Why the bucket did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{key}: not in the bucket")]
+    NotFound { key: Path },
+    /// A body or a range shorter than what was asked for.
+    #[error("{key}: wanted bytes {start}..{end}, found {found} bytes")]
+    Truncated { key: Path, start: u64, end: u64, found: u64 },
+    /// The bucket refused; trying again would not help.
+    #[error("{key}: {source}")]
+    Refused { key: Path, source: Box<object_store::Error> },
+    /// All attempts failed in a way that may pass. A write may or may not have happened, or happen yet.
+    #[error("{key}: {attempts} attempts, the last: {source}")]
+    Unavailable { key: Path, attempts: u32, source: Box<object_store::Error> },
+    #[error("{prefix}: more than {objects_max} objects in one listing")]
+    TooMany { prefix: Path, objects_max: usize },
+    #[error("storage.trace.{key}: {reason}")]
+    Config { key: &'static str, reason: String },
+    #[error("storage.trace.local.path: {}: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error(
+        "{store}: a second create of the same object was accepted: this bucket does not hold put-if-absent, on \
+         which every change depends"
+    )]
+    NoPutIfAbsent { store: String },
+}
+
+impl Error {
+    /// What the caller should do.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound { .. } => Kind::NotFound,
+            Self::Unavailable { .. } => Kind::Unavailable { retry_after: Duration::from_secs(1) },
+            Self::Truncated { .. }
+            | Self::Refused { .. }
+            | Self::TooMany { .. }
+            | Self::Config { .. }
+            | Self::Folder { .. }
+            | Self::NoPutIfAbsent { .. } => Kind::Internal,
+        }
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}
+
+impl Store {
+    /// Opens the bucket that `config` names and tries out put-if-absent: two creates and a delete of one small object
+    /// under `@probe/`.
+    ///
+    /// # Errors
+    /// A wrong configuration, a bucket that cannot be reached or written, or one without put-if-absent.
+    pub async fn open(config: &Config) -> Result<Self, Error> {
+        let store = open::open(config).await?;
+        open::probe(&store).await?;
+        Ok(store)
+    }
+
+    /// An empty store in memory, gone with its last clone.
+    pub fn memory() -> Self {
+        Self::from_object_store(Arc::new(object_store::memory::InMemory::new()))
+    }
+
+    /// A store over any `objects`, not probed: for tests that put faults or counters in between.
+    pub fn from_object_store(objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects, retry: Retry::default(), counters: Arc::default() }
+    }
+
+    /// The same bucket and counters with other rules for trying again.
+    #[must_use]
+    pub fn with_retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Requests and bytes since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// A whole object.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or the bucket's failure.
+    pub async fn get(&self, key: &Path) -> Result<Bytes, Error> {
+        let (count, objects) = (&self.counters.get, &self.objects);
+        let bytes = retry::run(&self.retry, count, key, 0, || async {
+            objects.get(key).await?.bytes().await
+        })
+        .await?;
+        count.add_bytes(bytes.len());
+        Ok(bytes)
+    }
+
+    /// Parts of one object, in the order asked for. Ranges at most 1 MiB apart are read by one request, and the
+    /// returned parts then share its memory; at most 10 requests run at once. An empty range costs nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Truncated`] or [`Error::Refused`] where a range reaches past the end.
+    pub async fn get_ranges(&self, key: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let joined = ranges::join(ranges);
+        let bodies: Vec<Bytes> =
+            futures::stream::iter(joined.iter().map(|range| self.get_range(key, range.clone())))
+                .buffered(ranges::PARALLEL_MAX)
+                .try_collect()
+                .await?;
+        Ok(ranges.iter().map(|range| ranges::part(range, &joined, &bodies)).collect())
+    }
+
+    /// One part of an object, which is not empty.
+    ///
+    /// # Errors
+    /// As for [`Store::get_ranges`].
+    pub async fn get_range(&self, key: &Path, range: Range<u64>) -> Result<Bytes, Error> {
+        assert!(range.start < range.end, "an empty range of {key} is no request");
+        let (count, objects, wanted) = (&self.counters.get, &self.objects, &range);
+        let bytes = retry::run(&self.retry, count, key, range.end - range.start, || async {
+            let range = Some(GetRange::Bounded(wanted.clone()));
+            objects
+                .get_opts(key, GetOptions { range, ..GetOptions::default() })
+                .await?
+                .bytes()
+                .await
+        })
+        .await?;
+        count.add_bytes(bytes.len());
+        let found = bytes.len() as u64;
+        if found != range.end - range.start {
+            let Range { start, end } = range;
+            return Err(Error::Truncated { key: key.clone(), start, end, found });
+        }
+        Ok(bytes)
+    }
+
+    /// Writes or overwrites an object; durable when it returns.
+    ///
+    /// # Errors
+    /// The bucket's failure. After [`Error::Unavailable`] it is unknown whether the object was written.
+    pub async fn put(&self, key: &Path, body: Bytes) -> Result<(), Error> {
+        let (count, objects, body) = (&self.counters.put, &self.objects, &body);
+        let size = body.len();
+        retry::run(&self.retry, count, key, size as u64, || async move {
+            count.add_bytes(size);
+            objects.put(key, PutPayload::from(body.clone())).await
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Writes an object if its key is free; durable when it returns `Created`. Of any number of racing calls exactly
+    /// one creates the object.
+    ///
+    /// # Errors
+    /// The bucket's failure. After [`Error::Unavailable`], or when the future is dropped, it is unknown whether the
+    /// object was written.
+    pub async fn put_if_absent(&self, key: &Path, body: Bytes) -> Result<PutOutcome, Error> {
+        let (count, objects, body) = (&self.counters.put, &self.objects, &body);
+        let size = body.len();
+        let result = retry::run(&self.retry, count, key, size as u64, || async move {
+            count.add_bytes(size);
+            let options = PutOptions::from(PutMode::Create);
+            match objects.put_opts(key, PutPayload::from(body.clone()), options).await {
+                Ok(_) => Ok(PutOutcome::Created),
+                Err(e @ object_store::Error::AlreadyExists { .. }) if !retry::is_conflict(&e) => {
+                    Ok(PutOutcome::AlreadyExists)
+                }
+                Err(e) => Err(e),
+            }
+        });
+        result.await
+    }
+
+    /// Every object at or below `prefix` (a whole path segment or several; empty for all), in no order. At most
+    /// [`LIST_OBJECTS_MAX`].
+    ///
+    /// # Errors
+    /// [`Error::TooMany`], or the bucket's failure. A prefix without objects is an empty list.
+    pub async fn list(&self, prefix: &Path) -> Result<Vec<Object>, Error> {
+        let found = retry::run(&self.retry, &self.counters.list, prefix, 0, || async {
+            let stream = self.objects.list(Some(prefix));
+            // One more than allowed, to know that there are more.
+            stream.take(LIST_OBJECTS_MAX + 1).map_ok(Object::from).try_collect::<Vec<_>>().await
+        })
+        .await?;
+        bounded(prefix, found)
+    }
+
+    /// The objects directly in the folder `prefix`, without those in folders below it.
+    ///
+    /// # Errors
+    /// As for [`Store::list`].
+    pub async fn list_folder(&self, prefix: &Path) -> Result<Vec<Object>, Error> {
+        let found = self.list_with_delimiter(prefix).await?;
+        bounded(prefix, found.objects.into_iter().map(Object::from).collect())
+    }
+
+    /// The names of the folders directly in the folder `prefix`, sorted. A local folder may be empty.
+    ///
+    /// # Errors
+    /// As for [`Store::list`].
+    pub async fn list_folders(&self, prefix: &Path) -> Result<Vec<String>, Error> {
+        let found = self.list_with_delimiter(prefix).await?;
+        let mut names: Vec<String> =
+            found.common_prefixes.iter().filter_map(|p| Some(p.filename()?.to_owned())).collect();
+        names.sort_unstable();
+        bounded(prefix, names)
+    }
+
+    async fn list_with_delimiter(&self, prefix: &Path) -> Result<object_store::ListResult, Error> {
+        retry::run(&self.retry, &self.counters.list, prefix, 0, || async {
+            self.objects.list_with_delimiter(Some(prefix)).await
+        })
+        .await
+    }
+
+    /// Deletes an object. One that is not there is not an error: a retried delete cannot know.
+    ///
+    /// # Errors
+    /// The bucket's failure.
+    pub async fn delete(&self, key: &Path) -> Result<(), Error> {
+        let result = retry::run(&self.retry, &self.counters.delete, key, 0, || async {
+            self.objects.delete(key).await
+        });
+        match result.await {
+            Err(Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn bounded<T>(prefix: &Path, found: Vec<T>) -> Result<Vec<T>, Error> {
+    if found.len() > LIST_OBJECTS_MAX {
+        return Err(Error::TooMany { prefix: prefix.clone(), objects_max: LIST_OBJECTS_MAX });
+    }
+    Ok(found)
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.objects)
+    }
+}
+
+impl From<object_store::ObjectMeta> for Object {
+    fn from(meta: object_store::ObjectMeta) -> Self {
+        Self { key: meta.location, bytes: meta.size, last_modified: meta.last_modified.into() }
+    }
+}
