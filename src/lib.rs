@@ -13,3 +13,16 @@ pub mod tenant;
 
 /// What a caller should do about a failure; its HTTP and gRPC status.
 pub mod failure;
+
+// --- ground: our own process
+
+/// Our own logs and metrics.
+pub mod telemetry;
+
+/// Time, tasks, threads: the only door to them.
+pub mod runtime;
+
+// --- wiring
+
+/// `tempo.yaml` and the command line: each room's part put together, checked as a whole.
+pub mod config;
