@@ -22,7 +22,21 @@ pub mod scan;
 
 // --- ground: our own process
 
+/// Our own logs and metrics.
+pub mod telemetry;
+
+/// Time, tasks, threads: the only door to them.
+pub mod runtime;
+
 // --- storage
 
 /// The bucket: the only room that talks to it.
 pub mod store;
+
+/// The immutable Parquet block.
+pub mod block;
+
+// --- wiring
+
+/// `tempo.yaml`: each room's settings put together, checked as a whole.
+pub mod config;

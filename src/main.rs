@@ -1,3 +1,93 @@
 //! Flags, logs, config, run, exit code. Nothing else.
 
-fn main() {}
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use tracing::{error, info, warn};
+use vivace::config::flags::Flags;
+use vivace::config::{Config, Warning};
+use vivace::runtime::{Clock, Drain};
+use vivace::telemetry::{VERSION, init_logs};
+
+/// 30 to 45 % faster than glibc's on many small vectors.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let flags = match Flags::parse_from_args(std::env::args_os()) {
+        Ok(flags) => flags,
+        Err(text) => {
+            let printed = text.print();
+            let code = u8::try_from(text.exit_code()).unwrap_or(1);
+            return if printed.is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
+        }
+    };
+    let config = load(&flags);
+    if flags.config_verify {
+        return verified(config);
+    }
+    match config.and_then(|(config, warnings)| start(&config, &warnings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&format!("{error:#}")),
+    }
+}
+
+/// The config as the file and the flags have it, with all that is worth a word.
+fn load(flags: &Flags) -> anyhow::Result<(Config, Vec<Warning>)> {
+    let path = flags.config_file.as_deref();
+    let (mut config, mut warnings) = Config::load(path, flags.config_expand_env)?;
+    config.target = flags.target.unwrap_or(config.target);
+    warnings.extend(config.check()?);
+    Ok((config, warnings))
+}
+
+/// `-config.verify`: warnings are told and do no harm.
+fn verified(config: anyhow::Result<(Config, Vec<Warning>)>) -> ExitCode {
+    match config {
+        Ok((_, warnings)) => {
+            let text: String = warnings.iter().map(|w| format!("warning: {w}\n")).collect();
+            match io::stderr().write_all(text.as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+        Err(error) => complain(&format!("{error:#}")),
+    }
+}
+
+fn complain(text: &str) -> ExitCode {
+    let text: String = text.lines().map(|line| format!("error: {line}\n")).collect();
+    // Nowhere is left to say that standard error is closed.
+    drop(io::stderr().write_all(text.as_bytes()));
+    ExitCode::FAILURE
+}
+
+fn start(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
+    init_logs(config.server.log_level, config.server.log_format)?;
+    for Warning { key, place, reason } in warnings {
+        warn!(key, line = place.line, "{reason}");
+    }
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow!("another TLS provider is already chosen"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("io")
+        .build()
+        .context("no threads for the runtime")?;
+    runtime.block_on(run(config))
+}
+
+/// Runs until a signal comes and all parts have finished.
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let drain = Drain::new();
+    let _signals = drain.on_signals()?;
+    info!(version = VERSION, target = ?config.target, "started");
+    drain.stop().requested().await;
+    let limit = config.server.graceful_shutdown_timeout;
+    if let Err(unfinished) = drain.finished(&Clock::real(), limit).await {
+        error!(parts = ?unfinished.0, "stop cut short");
+    }
+    Ok(())
+}

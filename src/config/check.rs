@@ -1,0 +1,205 @@
+//! What one value cannot know: whether the values fit together.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::problem::{Error, Place, Problem, Warning};
+use super::storage::{Backend, S3, Trace};
+use super::{Config, Distributor, Ingester, Server};
+
+/// Less, and the process would refuse its first batch.
+const MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+/// What is found wrong and what is only worth a word.
+#[derive(Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+}
+
+impl Findings {
+    fn wrong_if(&mut self, wrong: bool, key: &str, message: &str) {
+        if wrong {
+            self.problems.push(Problem::check(key, message));
+        }
+    }
+
+    fn warn_if(&mut self, so: bool, key: &str, reason: &str) {
+        if so {
+            let (key, reason) = (key.to_owned(), reason.to_owned());
+            self.warnings.push(Warning { key, place: Place::default(), reason });
+        }
+    }
+}
+
+/// # Errors
+/// All values that cannot work together.
+pub(super) fn check(config: &Config) -> Result<Vec<Warning>, Error> {
+    let mut findings = Findings::default();
+    ports(&config.server, &config.distributor, &mut findings);
+    storage(&config.storage.trace, &mut findings);
+    ingester(&config.ingester, &mut findings);
+    queries(config, &mut findings);
+    memory(config, &mut findings);
+    let Findings { problems, warnings } = findings;
+    if problems.is_empty() { Ok(warnings) } else { Err(Error::Wrong(problems)) }
+}
+
+fn ports(server: &Server, distributor: &Distributor, findings: &mut Findings) {
+    let (grpc, http) = (distributor.otlp_grpc(), distributor.otlp_http());
+    let receivers = "distributor.receivers.otlp.protocols";
+    findings.warn_if(
+        grpc.is_none() && http.is_none(),
+        receivers,
+        "no protocol is on: spans are not taken in",
+    );
+    let mut listeners = vec![
+        ("server.http_listen_port".to_owned(), server.http_listen_port),
+        ("server.grpc_listen_port".to_owned(), server.grpc_listen_port),
+    ];
+    for (name, endpoint) in [("grpc", grpc), ("http", http)] {
+        listeners.extend(endpoint.map(|e| (format!("{receivers}.{name}.endpoint"), e.port())));
+    }
+    for (rank, (key, port)) in listeners.iter().enumerate() {
+        // Two interfaces may share a port, but nobody does it on purpose.
+        let same = |other: &&(String, u16)| other.1 == *port && *port != 0;
+        if let Some((other, _)) = listeners.iter().take(rank).find(same) {
+            let message = format!("port {port} is taken by `{other}`");
+            findings.problems.push(Problem::check(key, message));
+        }
+    }
+}
+
+fn storage(trace: &Trace, findings: &mut Findings) {
+    let empty = "is empty: give a path";
+    let wal = &trace.wal;
+    findings.wrong_if(wal.path.as_os_str().is_empty(), "storage.trace.wal.path", empty);
+    findings.wrong_if(
+        wal.segment_bytes_max == 0 || wal.segment_bytes_max > wal.wal_bytes_max,
+        "storage.trace.wal.segment_bytes_max",
+        "must be more than 0 and at most `wal_bytes_max`",
+    );
+    match trace.backend {
+        Backend::Local => {
+            let path = &trace.local.path;
+            let key = "storage.trace.local.path";
+            findings.wrong_if(path.as_os_str().is_empty(), key, empty);
+            findings.wrong_if(
+                is_inside(&wal.path, path) || is_inside(path, &wal.path),
+                key,
+                "must not be inside `storage.trace.wal.path`, nor that inside it",
+            );
+        }
+        Backend::S3 => s3(&trace.s3, findings),
+        Backend::Gcs => {
+            let key = "storage.trace.gcs.bucket_name";
+            findings.wrong_if(trace.gcs.bucket_name.is_empty(), key, "is empty: name the bucket");
+        }
+        Backend::Azure => {
+            let azure = &trace.azure;
+            let key = "storage.trace.azure.container_name";
+            let message = "is empty: name the container";
+            findings.wrong_if(azure.container_name.is_empty(), key, message);
+            let key = "storage.trace.azure.storage_account_name";
+            let message = "is empty: name the account";
+            findings.wrong_if(azure.storage_account_name.is_empty(), key, message);
+        }
+        Backend::Memory => findings.warn_if(
+            true,
+            "storage.trace.backend",
+            "`memory` forgets everything when the process ends",
+        ),
+    }
+}
+
+fn s3(s3: &S3, findings: &mut Findings) {
+    let message = "is empty: name the bucket";
+    findings.wrong_if(s3.bucket.is_empty(), "storage.trace.s3.bucket", message);
+    findings.wrong_if(
+        s3.access_key.is_empty() != s3.secret_key.is_empty(),
+        "storage.trace.s3.secret_key",
+        "goes together with `access_key`: give both or neither",
+    );
+    findings.wrong_if(
+        s3.endpoint.contains("://"),
+        "storage.trace.s3.endpoint",
+        "is a host without a scheme: for `http://` set `insecure: true`",
+    );
+}
+
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    !folder.as_os_str().is_empty() && path.starts_with(folder)
+}
+
+fn ingester(ingester: &Ingester, findings: &mut Findings) {
+    let positive = "must be more than 0";
+    for (time, key) in [
+        (ingester.trace_idle_period, "ingester.trace_idle_period"),
+        (ingester.trace_live_period, "ingester.trace_live_period"),
+        (ingester.max_block_duration, "ingester.max_block_duration"),
+        (ingester.flush_check_period, "ingester.flush_check_period"),
+    ] {
+        findings.wrong_if(time.is_zero(), key, positive);
+    }
+    findings.wrong_if(ingester.max_block_spans == 0, "ingester.max_block_spans", positive);
+    findings.warn_if(
+        ingester.trace_idle_period > ingester.trace_live_period,
+        "ingester.trace_idle_period",
+        "is longer than `trace_live_period`, which then decides alone",
+    );
+}
+
+fn queries(config: &Config, findings: &mut Findings) {
+    let search = &config.query_frontend.search;
+    let above = |value: usize, bound: usize| bound > 0 && value > bound;
+    findings.wrong_if(
+        search.default_result_limit == 0
+            || above(search.default_result_limit, search.max_result_limit),
+        "query_frontend.search.default_result_limit",
+        "must be more than 0 and at most `max_result_limit`",
+    );
+    findings.wrong_if(
+        above(search.default_spans_per_span_set, search.max_spans_per_span_set),
+        "query_frontend.search.default_spans_per_span_set",
+        "must be at most `max_spans_per_span_set`",
+    );
+    let positive = "must be more than 0";
+    let querier = &config.querier;
+    let key = "querier.max_concurrent_queries";
+    findings.wrong_if(querier.max_concurrent_queries == 0, key, positive);
+    let key = "querier.max_concurrent_blocks";
+    findings.wrong_if(querier.max_concurrent_blocks == 0, key, positive);
+    for (time, key) in [
+        (querier.search.query_timeout, "querier.search.query_timeout"),
+        (querier.trace_by_id.query_timeout, "querier.trace_by_id.query_timeout"),
+    ] {
+        findings.wrong_if(time == Duration::ZERO, key, positive);
+    }
+}
+
+fn memory(config: &Config, findings: &mut Findings) {
+    let limit = config.memory.limit_bytes();
+    findings.wrong_if(
+        limit < MEMORY_BYTES_MIN,
+        "memory.limit",
+        &format!("is {limit} bytes; at least {MEMORY_BYTES_MIN} are needed"),
+    );
+    findings.wrong_if(
+        config.ingester.max_live_bytes > limit,
+        "ingester.max_live_bytes",
+        &format!("is more than `memory.limit`, which is {limit} bytes"),
+    );
+    let body = config.distributor.max_body_bytes;
+    findings.wrong_if(body == 0, "distributor.max_body_bytes", "must be more than 0");
+    let ingestion = &config.overrides.defaults.ingestion;
+    findings.wrong_if(
+        ingestion.rate_limit_bytes == 0,
+        "overrides.defaults.ingestion.rate_limit_bytes",
+        "is 0: nothing would be taken in",
+    );
+    findings.warn_if(
+        ingestion.burst_size_bytes < u64::try_from(body).unwrap_or(u64::MAX),
+        "overrides.defaults.ingestion.burst_size_bytes",
+        "is less than `distributor.max_body_bytes`: a request between the two is always refused",
+    );
+}

@@ -1,0 +1,14 @@
+//! Time, tasks, threads: the only door to them.
+//!
+//! No other room reads a clock, starts a task or a thread, or waits for a signal by itself: so that a simulated run repeats,
+//! nothing runs on after its owner is gone, and the process knows what it waits for when it stops.
+
+mod clock;
+mod cpu;
+mod drain;
+mod task;
+
+pub use self::clock::{Clock, Elapsed};
+pub use self::cpu::{Cpu, CpuError};
+pub use self::drain::{Drain, Hold, Stop, Unfinished};
+pub use self::task::{Ended, Task, blocking};
