@@ -4,6 +4,7 @@ pub mod ast;
 mod error;
 mod expr;
 mod fold;
+mod lenient;
 mod limits;
 mod literals;
 mod parse;
@@ -22,7 +23,7 @@ pub use print::{go_duration, go_float};
 pub use types::Type;
 pub use validate::METRICS_BY_MAX;
 
-use ast::{Attribute, Query};
+use ast::{Attribute, FieldExpr, Query};
 
 /// Reads a query: its syntax, constants folded. Types and numbers are for [`validate`].
 ///
@@ -72,4 +73,19 @@ pub fn parse_valid(text: &str) -> Result<Query, Error> {
     let query = parse(text)?;
     validate(&query).map_err(|error| error.with_text(text))?;
     Ok(query)
+}
+
+/// The condition of the one filter that a half-typed query begins with, or `None` when nothing in it
+/// limits the spans. For the completion of tags: comparisons without a value, connectors without a
+/// neighbour and whatever is unfinished do not count.
+///
+/// The condition is valid. What is true of every span is left out of it, and a bare attribute counts
+/// as such, being the beginning of a comparison.
+///
+/// ```
+/// let condition = traceql_grammar::parse_lenient("{ span.a = 1 && span.b = ").unwrap();
+/// assert_eq!(condition.to_string(), "span.a = 1");
+/// ```
+pub fn parse_lenient(text: &str) -> Option<FieldExpr> {
+    lenient::filter(text)
 }
