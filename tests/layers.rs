@@ -126,11 +126,12 @@ fn wrong_imports(order: &[&str], room: &str, file: &Path, text: &str) -> Vec<Str
     let below = order.iter().skip_while(|name| **name != room).skip(1).copied();
     let never = NEVER.iter().filter(|(from, _)| *from == room).map(|(_, to)| *to);
     let banned: Vec<&str> = below.chain(never).collect();
-    let roots = ["crate::".to_owned(), path_to_root(file)];
+    let prefixes = ["crate::".to_owned(), path_to_root(file)];
     let mut wrong = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
-        let named = banned.iter().any(|name| roots.iter().any(|root| names(code, root, name)));
+        let named =
+            banned.iter().any(|name| prefixes.iter().any(|prefix| names(code, prefix, name)));
         // A grouped import at the root would hide the names.
         if named || code.contains("crate::{") {
             wrong.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
@@ -147,8 +148,8 @@ fn path_to_root(file: &Path) -> String {
 }
 
 /// `crate::wal` counts, `crate::wall` does not, nor does the end of a longer `super::` chain.
-fn names(code: &str, root: &str, room: &str) -> bool {
-    let name = format!("{root}{room}");
+fn names(code: &str, prefix: &str, room: &str) -> bool {
+    let name = format!("{prefix}{room}");
     code.match_indices(&name).any(|(at, _)| {
         let (before, rest) = code.split_at(at);
         let after = rest.strip_prefix(&name).unwrap_or(rest);
