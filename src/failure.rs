@@ -1,6 +1,6 @@
 //! What a caller should do about a failure, and the HTTP and gRPC status that says so.
 //!
-//! Every room has its own error type; where one leaves the house it is told as a [`Failure`]: a kind, which decides the
+//! Every room has its own error type; where one leaves the house it is told as a `Failure`: a kind, which decides the
 //! status, and a text for a person. Only this file turns a kind into a status.
 
 use std::fmt;
@@ -94,4 +94,16 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// An error and what caused it, as one text: `block index: store: connection refused`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

@@ -81,6 +81,18 @@ pub fn attribute(owners: &[Owners<'_>], key: &str, count: usize) -> Option<Attri
     any.then_some(values)
 }
 
+/// The typed values of one key and type, dense, `count` places long; no field is set if no place has one.
+pub fn attribute_of_type(
+    owners: &[Owners<'_>],
+    key: &str,
+    scalar: ScalarType,
+    count: usize,
+) -> AttributeValues {
+    let mut values = AttributeValues::default();
+    typed(owners, key, scalar, count, &mut values);
+    values
+}
+
 /// Fills the column of one type; whether there is any value.
 fn typed(
     owners: &[Owners<'_>],

@@ -180,11 +180,11 @@ impl Store {
     /// [`Error::NotFound`]; [`Error::Truncated`] or [`Error::Refused`] where a range reaches past the end.
     pub async fn get_ranges(&self, key: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let joined = ranges::join(ranges);
+        // Owned ranges: a closure over borrowed ones makes the future not `Send` in general.
+        let requests: Vec<_> =
+            joined.iter().cloned().map(|range| self.get_range(key, range)).collect();
         let bodies: Vec<Bytes> =
-            futures::stream::iter(joined.iter().map(|range| self.get_range(key, range.clone())))
-                .buffered(ranges::PARALLEL_MAX)
-                .try_collect()
-                .await?;
+            futures::stream::iter(requests).buffered(ranges::PARALLEL_MAX).try_collect().await?;
         Ok(ranges.iter().map(|range| ranges::part(range, &joined, &bodies)).collect())
     }
 

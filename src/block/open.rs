@@ -1,0 +1,253 @@
+//! Blocks opened and kept: the decoded index of each, its resources and trace table.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::DecodeResult;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataPushDecoder};
+use prost::Message;
+use quick_cache::sync::Cache;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::Error;
+use super::bloom::{self, Shard};
+use super::index::{IndexReader, Section, u64_at};
+use super::resources::ResourceTable;
+use super::zones::{Catalog, Zones};
+use crate::columns::TraceTable;
+use crate::runtime::Cpu;
+use crate::store::Store;
+use crate::store::keys::{self, BlockObject};
+use crate::tenant::TenantId;
+use crate::trace::TraceId;
+
+/// Opens blocks and keeps what it has decoded, within a bound of bytes.
+#[derive(Clone)]
+pub struct Blocks {
+    store: Store,
+    cpu: Cpu,
+    open: Arc<Cache<Uuid, Arc<Block>, ByBytes>>,
+    shards: Arc<Cache<(Uuid, u32), Arc<Shard>, ByBytes>>,
+}
+
+/// Share of the cache that bloom shards may take.
+const SHARD_SHARE: u64 = 4;
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl quick_cache::Weighter<Uuid, Arc<Block>> for ByBytes {
+    fn weight(&self, _: &Uuid, block: &Arc<Block>) -> u64 {
+        block.memory_bytes
+    }
+}
+
+impl quick_cache::Weighter<(Uuid, u32), Arc<Shard>> for ByBytes {
+    fn weight(&self, _: &(Uuid, u32), shard: &Arc<Shard>) -> u64 {
+        shard.memory_bytes() as u64
+    }
+}
+
+/// An opened block.
+pub struct Block {
+    pub(super) store: Store,
+    pub(super) cpu: Cpu,
+    pub(super) tenant: TenantId,
+    pub(super) id: Uuid,
+    pub(super) index: Index,
+    pub(super) resources: OnceCell<Arc<ResourceTable>>,
+    /// One per unit.
+    pub(super) traces: OnceCell<Vec<Arc<TraceTable>>>,
+    /// What it may grow to: an estimate made when it is opened.
+    memory_bytes: u64,
+    /// Bytes read to open it.
+    pub(super) opened_bytes: u64,
+}
+
+/// The decoded `index` object.
+pub(super) struct Index {
+    directory: Bytes,
+    shared: Bytes,
+    wal_coverage: Bytes,
+    pub zones: Zones,
+    pub catalog: Catalog,
+    pub spans: ArrowReaderMetadata,
+    pub traces: ArrowReaderMetadata,
+    pub resources: ArrowReaderMetadata,
+}
+
+/// A trace's spans in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub first_row: u64,
+    pub rows: u64,
+}
+
+const DIRECTORY_ENTRY: usize = 16;
+
+impl Blocks {
+    pub fn new(store: Store, cpu: Cpu, cache_bytes: u64) -> Self {
+        let shard_bytes = cache_bytes / SHARD_SHARE;
+        Self {
+            store,
+            cpu,
+            // Estimated items: an opened block takes about 1 MB, a shard 160 KB.
+            open: Arc::new(Cache::with_weighter(1024, cache_bytes - shard_bytes, ByBytes)),
+            shards: Arc::new(Cache::with_weighter(1024, shard_bytes, ByBytes)),
+        }
+    }
+
+    /// Opens a block with one GET, or finds it in the cache.
+    ///
+    /// # Errors
+    /// When the index cannot be read or is damaged.
+    pub async fn open(&self, tenant: &TenantId, id: Uuid) -> Result<Arc<Block>, Error> {
+        let load = async {
+            let key = keys::block(tenant, id, BlockObject::Index);
+            let object = self.store.get(&key).await?;
+            let opened_bytes = object.len() as u64;
+            let index = self.cpu.run(move || Index::decode(object)).await?;
+            Ok(Arc::new(Block {
+                store: self.store.clone(),
+                cpu: self.cpu.clone(),
+                tenant: tenant.clone(),
+                id,
+                memory_bytes: index.memory_bytes(),
+                index,
+                resources: OnceCell::new(),
+                traces: OnceCell::new(),
+                opened_bytes,
+            }))
+        };
+        self.open.get_or_insert_async(&id, load).await
+    }
+
+    /// Whether a block may hold a trace, by its bloom filter. `false` is certain.
+    ///
+    /// # Errors
+    /// When the shard cannot be read or is damaged.
+    pub async fn may_contain(
+        &self,
+        tenant: &TenantId,
+        block: Uuid,
+        shards: u32,
+        id: TraceId,
+    ) -> Result<bool, Error> {
+        let number = bloom::shard_of(id, shards.max(1));
+        let load = async {
+            let key = keys::block(tenant, block, BlockObject::Bloom(number));
+            Ok::<_, Error>(Arc::new(Shard::decode(&self.store.get(&key).await?)?))
+        };
+        let shard = self.shards.get_or_insert_async(&(block, number), load).await?;
+        Ok(shard.may_contain(id))
+    }
+}
+
+impl Index {
+    fn decode(object: Bytes) -> Result<Self, Error> {
+        let reader = IndexReader::open(object)?;
+        let zones = Zones::decode(reader.section(Section::Zones)?)?;
+        Ok(Self {
+            directory: reader.section(Section::Directory)?,
+            shared: reader.section(Section::Shared)?,
+            wal_coverage: reader.section(Section::WalCoverage)?,
+            catalog: Catalog::of(&zones),
+            zones,
+            spans: metadata(&reader.section(Section::SpansTail)?)?,
+            traces: metadata(&reader.section(Section::TracesTail)?)?,
+            resources: metadata(&reader.section(Section::ResourcesTail)?)?,
+        })
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let traces = self.directory.len() / DIRECTORY_ENTRY;
+        let metadata = self.spans.metadata().memory_size();
+        let resources: i64 =
+            self.resources.metadata().row_groups().iter().map(|g| g.total_byte_size()).sum();
+        let zones = self.zones.encoded_len() * 4;
+        // A trace table takes about 80 bytes a trace; resources are kept as they came and decoded.
+        (self.directory.len() + traces * 80 + metadata + zones) as u64
+            + resources.unsigned_abs() * 3
+    }
+}
+
+/// Opens a Parquet file by its tail.
+fn metadata(tail: &Bytes) -> Result<ArrowReaderMetadata, Error> {
+    let corrupt = |what| Error::Corrupt { part: "index", what };
+    if tail.len() < 8 {
+        return Err(corrupt("a Parquet tail is missing"));
+    }
+    let start = u64_at(tail, 0);
+    let tail = tail.slice(8..);
+    let end = start + tail.len() as u64;
+    let mut decoder = ParquetMetaDataPushDecoder::try_new(end)?
+        .with_column_index_policy(PageIndexPolicy::Skip)
+        .with_offset_index_policy(PageIndexPolicy::Optional);
+    decoder.push_range(start..end, tail)?;
+    match decoder.try_decode()? {
+        DecodeResult::Data(metadata) => {
+            Ok(ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())?)
+        }
+        DecodeResult::NeedsData(_) | DecodeResult::Finished => {
+            Err(corrupt("a Parquet tail is cut short"))
+        }
+    }
+}
+
+impl Block {
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Where traces whose id folds like this one lie: none, one, or, for ids made to collide, several.
+    pub fn places(&self, id: TraceId) -> Vec<Place> {
+        let directory = &self.index.directory;
+        let count = directory.len() / DIRECTORY_ENTRY;
+        let fold_at = |place: usize| u64_at(directory, place * DIRECTORY_ENTRY);
+        let fold = id.fold();
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if fold_at(middle) < fold { low = middle + 1 } else { high = middle }
+        }
+        (low..count)
+            .take_while(|place| fold_at(*place) == fold)
+            .map(|place| self.place(place))
+            .collect()
+    }
+
+    fn place(&self, place: usize) -> Place {
+        let packed = u64_at(&self.index.directory, place * DIRECTORY_ENTRY + 8);
+        Place { first_row: packed & u64::from(u32::MAX), rows: packed >> 32 }
+    }
+
+    /// The folds of all traces, ascending.
+    pub fn folds(&self) -> impl Iterator<Item = u64> + '_ {
+        let count = self.index.directory.len() / DIRECTORY_ENTRY;
+        (0..count).map(|place| u64_at(&self.index.directory, place * DIRECTORY_ENTRY))
+    }
+
+    /// Whether a trace whose id folds to `fold` is here.
+    pub fn has_fold(&self, fold: u64) -> bool {
+        let mut half = [0; 16];
+        half[8..].copy_from_slice(&fold.to_be_bytes());
+        !self.places(TraceId(half)).is_empty()
+    }
+
+    /// The folds of traces that the writer found in other blocks too, ascending.
+    pub fn shared(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.index.shared.len() / 8).map(|place| u64_at(&self.index.shared, place * 8))
+    }
+
+    /// The section `WalCoverage`.
+    pub fn wal_coverage(&self) -> &Bytes {
+        &self.index.wal_coverage
+    }
+
+    /// All keys that occur in the block.
+    pub fn zones(&self) -> &Zones {
+        &self.index.zones
+    }
+}

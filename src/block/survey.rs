@@ -1,0 +1,234 @@
+//! Zone maps and the key catalog, taken while a block is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::arrays::{RestEntries, Source};
+use super::order::UnitPlan;
+use super::promote::Scope;
+use super::zones::{
+    CatalogKey, KeyScope, KeyZone, NumberRange, TextSet, VALUE_BYTES_MAX, VALUES_MAX, Zone, Zones,
+};
+use crate::columns::gather::{NOWHERE, Owners};
+use crate::columns::{Layout, RestType, ScalarType, ScalarValues};
+use crate::trace::Value;
+
+/// OTLP's status code for an error.
+const STATUS_ERROR: i32 = 2;
+
+/// Collects the zones of a block, unit by unit.
+#[derive(Default)]
+pub(super) struct Survey {
+    keys: BTreeMap<(KeyScope, String), u32>,
+    zones: Zones,
+}
+
+/// One key of one unit.
+#[derive(Default)]
+struct Seen {
+    present: u64,
+    types: u32,
+    rest: bool,
+    other: bool,
+    /// `None` once there are too many.
+    texts: Option<BTreeSet<String>>,
+    min: Option<f64>,
+    max: Option<f64>,
+    nan: bool,
+    bools: u32,
+}
+
+impl Survey {
+    /// Takes in a unit; its row groups follow those taken in before. The sources are the unit's row groups.
+    pub(super) fn add(&mut self, layout: &Layout, unit: &UnitPlan, sources: &[Source<'_>]) {
+        let mut zone = frame(layout, unit);
+        zone.first_row_group =
+            self.zones.units.last().map_or(0, |z| z.first_row_group + z.row_groups);
+        zone.row_groups = u32::try_from(unit.row_groups.len()).expect("few row groups");
+        let mut seen: BTreeMap<(KeyScope, String), Seen> = BTreeMap::new();
+        let mut names = Some(BTreeSet::new());
+        let mut resources: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+        (zone.duration_min, zone.duration_max) = (u64::MAX, 0);
+        for source in sources {
+            for row in source.rows {
+                let (spans, at) = (source.chunks[row.chunk as usize], row.row as usize);
+                let duration = spans.duration(at);
+                zone.duration_min = zone.duration_min.min(duration);
+                zone.duration_max = zone.duration_max.max(duration);
+                zone.errors += u64::from(spans.status[at] == STATUS_ERROR);
+                *resources.entry((row.chunk, spans.resource[at])).or_default() += 1;
+                add_name(&mut names, spans.pool.text(spans.name[at]));
+            }
+            for scope in [Scope::Span, Scope::Event, Scope::Link] {
+                survey_scope(source, scope, &mut seen);
+            }
+        }
+        if let Some(source) = sources.first() {
+            for ((chunk, resource), spans) in resources {
+                let resource = &source.chunks[chunk as usize].resources[resource as usize];
+                let view = resource.view();
+                survey_values(&view.attributes, KeyScope::Resource, spans, &mut seen);
+                survey_values(&view.scope_attributes, KeyScope::Instrumentation, spans, &mut seen);
+            }
+        }
+        zone.names = names.map(|names| TextSet { values: names.into_iter().collect() });
+        zone.keys = seen.into_iter().map(|(key, seen)| self.key_zone(key, seen)).collect();
+        self.zones.units.push(zone);
+    }
+
+    pub(super) fn finish(self) -> Zones {
+        self.zones
+    }
+
+    fn key_zone(&mut self, (scope, key): (KeyScope, String), seen: Seen) -> KeyZone {
+        let Seen { present, types, rest, other, texts, min, max, nan, bools } = seen;
+        let next = u32::try_from(self.zones.keys.len()).expect("fewer keys than values");
+        let index = *self.keys.entry((scope, key.clone())).or_insert(next);
+        if index == next {
+            self.zones.keys.push(CatalogKey { scope: scope as i32, key, ..CatalogKey::default() });
+        }
+        let catalog = &mut self.zones.keys[index as usize];
+        catalog.present += present;
+        catalog.types |= types;
+        catalog.rest |= rest;
+        let numbers = min.zip(max).map(|(min, max)| NumberRange { min, max });
+        KeyZone {
+            key: index,
+            present,
+            texts: texts.map(|texts| TextSet { values: texts.into_iter().collect() }),
+            numbers,
+            other: other || nan,
+            bools,
+        }
+    }
+}
+
+fn frame(layout: &Layout, unit: &UnitPlan) -> Zone {
+    let traces = &layout.traces;
+    let starts = &traces.start[unit.traces.clone()];
+    let ends = &traces.end[unit.traces.clone()];
+    Zone {
+        first_row: unit.rows.start as u64,
+        rows: unit.rows.len() as u64,
+        first_trace: unit.traces.start as u64,
+        traces: unit.traces.len() as u64,
+        trace_start_min: starts.iter().min().copied().unwrap_or_default(),
+        trace_start_max: starts.iter().max().copied().unwrap_or_default(),
+        end_max: ends.iter().max().copied().unwrap_or_default(),
+        ..Zone::default()
+    }
+}
+
+fn add_name(names: &mut Option<BTreeSet<String>>, name: &str) {
+    if let Some(set) = names
+        && !set.contains(name)
+    {
+        if set.len() == VALUES_MAX || name.len() > VALUE_BYTES_MAX {
+            *names = None;
+        } else {
+            set.insert(name.to_owned());
+        }
+    }
+}
+
+fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope, String), Seen>) {
+    let key_scope = match scope {
+        Scope::Span => KeyScope::Span,
+        Scope::Event => KeyScope::Event,
+        Scope::Link => KeyScope::Link,
+    };
+    for Owners { attributes, pool, places } in source.owners(scope) {
+        for column in attributes.columns() {
+            let laid_out = |index: &usize| places[column.owners[*index] as usize] != NOWHERE;
+            let indices = (0..column.owners.len()).filter(laid_out);
+            let mut indices = indices.peekable();
+            if indices.peek().is_none() {
+                continue;
+            }
+            let key = (key_scope, pool.text(column.key).to_owned());
+            let seen = seen.entry(key).or_insert_with(Seen::new);
+            let mut last_text = u32::MAX;
+            for index in indices {
+                seen.present += 1;
+                match &column.values {
+                    // Equal codes in a row are common; one look at the set is enough.
+                    ScalarValues::String(codes) if codes[index] == last_text => {}
+                    ScalarValues::String(codes) => {
+                        last_text = codes[index];
+                        seen.add_text(pool.text(last_text));
+                    }
+                    #[expect(clippy::cast_precision_loss, reason = "rounded alike when asked")]
+                    ScalarValues::Int(values) => seen.add_number(values[index] as f64),
+                    ScalarValues::Double(values) => seen.add_number(values[index]),
+                    ScalarValues::Bool(values) => seen.add_bool(values[index]),
+                }
+            }
+            seen.types |= type_bit(column.values.scalar_type());
+        }
+    }
+    let RestEntries { pool, entries } = source.rest_of(scope);
+    for entry in entries {
+        let key = (key_scope, pool.text(entry.key).to_owned());
+        let seen = seen.entry(key).or_insert_with(Seen::new);
+        seen.rest = true;
+        if entry.kind >= RestType::Array as u8 {
+            seen.present += 1;
+            seen.other = true;
+            seen.types |= 1 << (entry.kind & 7);
+        }
+        // A repeated key or one past the column bound: its typed value was not counted above.
+        if !entry.is_typed_column {
+            seen.other = true;
+            seen.types |= 1 << (entry.kind & 7);
+        }
+    }
+}
+
+fn survey_values(
+    values: &[(String, Value)],
+    scope: KeyScope,
+    spans: u64,
+    seen: &mut BTreeMap<(KeyScope, String), Seen>,
+) {
+    for (key, value) in values {
+        let seen = seen.entry((scope, key.clone())).or_insert_with(Seen::new);
+        seen.present += spans;
+        seen.types |= 1 << (RestType::of(value) as u8);
+        match value {
+            Value::String(text) => seen.add_text(text),
+            #[expect(clippy::cast_precision_loss, reason = "rounded alike when asked")]
+            Value::Int(value) => seen.add_number(*value as f64),
+            Value::Double(value) => seen.add_number(*value),
+            Value::Bool(value) => seen.add_bool(*value),
+            Value::Empty | Value::Array(_) | Value::Map(_) | Value::Bytes(_) => seen.other = true,
+        }
+    }
+}
+
+fn type_bit(scalar: ScalarType) -> u32 {
+    match scalar {
+        ScalarType::String => 1,
+        ScalarType::Int => 2,
+        ScalarType::Double => 4,
+        ScalarType::Bool => 8,
+    }
+}
+
+impl Seen {
+    fn new() -> Self {
+        Self { texts: Some(BTreeSet::new()), ..Self::default() }
+    }
+
+    fn add_text(&mut self, text: &str) {
+        add_name(&mut self.texts, text);
+    }
+
+    fn add_number(&mut self, number: f64) {
+        self.nan |= number.is_nan();
+        self.min = Some(self.min.map_or(number, |min| min.min(number)));
+        self.max = Some(self.max.map_or(number, |max| max.max(number)));
+    }
+
+    fn add_bool(&mut self, value: bool) {
+        self.bools |= if value { 1 } else { 2 };
+    }
+}

@@ -1,0 +1,283 @@
+//! Rows in trace order → the objects of a block. Sync: CPU work.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
+use prost::Message;
+
+use super::arrays::{self, Column, Source};
+use super::index::{IndexWriter, Section};
+use super::order::{self, UnitPlan};
+use super::promote::{self, Scope};
+use super::survey::Survey;
+use super::{Error, bloom, tables};
+use crate::columns::{Layout, Resource, Spans};
+use crate::store::keys::BlockObject;
+
+/// Rows of a page: small pages cost little and let a trace be read without its neighbours.
+const PAGE_ROWS: usize = 4096;
+
+/// A dictionary that grows past this is given up: such values hardly repeat.
+const DICTIONARY_BYTES_MAX: usize = 1024 * 1024;
+
+/// What the writer cannot know of the spans that it is given.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// Folds of traces that other blocks hold too, sorted.
+    pub shared: Vec<u64>,
+    /// The section `WalCoverage`, empty if no WAL record is covered.
+    pub wal_coverage: Vec<u8>,
+}
+
+/// The objects of a block, not yet stored.
+pub struct Written {
+    pub objects: Vec<(BlockObject, Bytes)>,
+    pub spans: u64,
+    pub traces: u64,
+    /// Earliest start and latest end of a span.
+    pub start_unix_nano: u64,
+    pub end_unix_nano: u64,
+    /// Distinct `service.name`s, sorted.
+    pub service_names: Vec<String>,
+}
+
+/// Writes the rows of a layout, which may be in any order of traces and must not be empty.
+///
+/// # Errors
+/// When two different resources have one hash, or an encoder fails.
+pub fn write(chunks: &[&Spans], layout: &Layout, facts: &Facts) -> Result<Written, Error> {
+    let layout = &order::sorted(layout);
+    let units = order::units(&layout.traces, order::ROW_GROUP_ROWS);
+    let (spans, survey) = write_spans(chunks, layout, &units)?;
+    let resources = distinct_resources(chunks, layout)?;
+    let traces = write_table(&tables::traces(&layout.traces)?)?;
+    let table = write_table(&tables::resources(&resources)?)?;
+
+    let mut index = IndexWriter::new();
+    index.add(Section::Directory, &directory(layout))?;
+    index.add(Section::SpansTail, &spans.tail())?;
+    index.add(Section::TracesTail, &traces.tail())?;
+    index.add(Section::ResourcesTail, &table.tail())?;
+    index.add(Section::Zones, &survey.finish().encode_to_vec())?;
+    index.add(
+        Section::Shared,
+        &facts.shared.iter().flat_map(|f| f.to_le_bytes()).collect::<Vec<_>>(),
+    )?;
+    index.add(Section::WalCoverage, &facts.wal_coverage)?;
+
+    let mut objects = vec![
+        (BlockObject::Spans, spans.bytes),
+        (BlockObject::Traces, traces.bytes),
+        (BlockObject::Resources, table.bytes),
+        (BlockObject::Index, index.finish()),
+    ];
+    for (shard, object) in (0..).zip(bloom::build(&layout.traces.id)?) {
+        objects.push((BlockObject::Bloom(shard), object));
+    }
+    let mut service_names: Vec<String> =
+        resources.iter().map(|resource| resource.service_name().to_string()).collect();
+    service_names.sort();
+    service_names.dedup();
+    Ok(Written {
+        objects,
+        spans: layout.len() as u64,
+        traces: layout.traces.len() as u64,
+        start_unix_nano: layout.traces.start.iter().min().copied().unwrap_or_default(),
+        end_unix_nano: layout.traces.end.iter().max().copied().unwrap_or_default(),
+        service_names,
+    })
+}
+
+/// A finished Parquet file.
+struct File {
+    bytes: Bytes,
+    metadata: ParquetMetaData,
+}
+
+impl File {
+    /// Where the page indexes and the footer begin, and all from there: enough to open the file without reading it.
+    fn tail(&self) -> Vec<u8> {
+        let columns = self.metadata.row_groups().iter().flat_map(|group| group.columns());
+        let offsets = columns.filter_map(|column| column.offset_index_offset());
+        let start = offsets.min().map_or(0, |offset| usize::try_from(offset).unwrap_or(0));
+        let mut tail = (start as u64).to_le_bytes().to_vec();
+        tail.extend_from_slice(&self.bytes[start..]);
+        tail
+    }
+}
+
+fn base_properties() -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_created_by(concat!("vivace ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("level 1 exists")))
+        .set_coerce_types(true)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_max_row_group_row_count(None)
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(PAGE_ROWS)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
+}
+
+fn write_table(batch: &RecordBatch) -> Result<File, Error> {
+    let properties = base_properties().build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
+    writer.write(batch)?;
+    let metadata = writer.close()?;
+    Ok(File { bytes: bytes.into(), metadata })
+}
+
+fn write_spans(
+    chunks: &[&Spans],
+    layout: &Layout,
+    units: &[UnitPlan],
+) -> Result<(File, Survey), Error> {
+    let whole = Source::of(chunks, layout, 0..layout.len(), &[]);
+    let owners = [Scope::Span, Scope::Event, Scope::Link].map(|scope| (scope, whole.owners(scope)));
+    let scopes: Vec<_> = owners.iter().map(|(scope, owners)| (*scope, &owners[..])).collect();
+    let promoted = promote::choose(&scopes, layout.len());
+    drop(owners);
+    drop(whole);
+
+    let columns = arrays::columns(&promoted);
+    let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
+    let properties = span_properties(&columns);
+    let mut bytes = Vec::new();
+    let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))?;
+    let (mut writer, factory) = writer.into_serialized_writer()?;
+    let mut survey = Survey::default();
+    let mut group = 0;
+    for unit in units {
+        let mut sources = Vec::new();
+        for rows in &unit.row_groups {
+            let source = Source::of(chunks, layout, rows.clone(), &promoted);
+            write_row_group(&mut writer, &factory, group, &columns, &source)?;
+            group += 1;
+            sources.push(source);
+        }
+        survey.add(layout, unit, &sources);
+    }
+    let metadata = writer.close()?;
+    Ok((File { bytes: bytes.into(), metadata }, survey))
+}
+
+/// One column after the other, so that only one dense array is in memory.
+fn write_row_group(
+    writer: &mut SerializedFileWriter<&mut Vec<u8>>,
+    factory: &ArrowRowGroupWriterFactory,
+    group: usize,
+    columns: &[Column],
+    source: &Source<'_>,
+) -> Result<(), Error> {
+    let mut leaf_writers = factory.create_column_writers(group)?.into_iter();
+    let mut row_group = writer.next_row_group()?;
+    for column in columns {
+        let array: ArrayRef = column.array(source)?;
+        for leaf in compute_leaves(&column.field(), &array)? {
+            let mut writer: ArrowColumnWriter =
+                leaf_writers.next().expect("one writer per leaf of the schema");
+            writer.write(&leaf)?;
+            writer.close()?.append_to_row_group(&mut row_group)?;
+        }
+    }
+    row_group.close()?;
+    Ok(())
+}
+
+fn span_properties(columns: &[Column]) -> WriterProperties {
+    let mut builder = base_properties();
+    for column in columns {
+        let mut path = vec![column.name()];
+        builder = leaf_properties(builder, &mut path, &column.field());
+    }
+    let span_id = ColumnPath::new(vec!["span_id".to_owned()]);
+    builder.set_column_compression(span_id, Compression::UNCOMPRESSED).build()
+}
+
+/// Numbers that seldom repeat are told as differences; texts fall back from a dictionary to lengths and bytes.
+fn leaf_properties(
+    builder: WriterPropertiesBuilder,
+    path: &mut Vec<String>,
+    field: &Field,
+) -> WriterPropertiesBuilder {
+    let column = ColumnPath::new(path.clone());
+    match field.data_type() {
+        DataType::List(element) => {
+            path.extend(["list".to_owned(), "element".to_owned()]);
+            let builder = leaf_properties(builder, path, element);
+            path.truncate(path.len() - 2);
+            builder
+        }
+        DataType::Struct(fields) => fields.iter().fold(builder, |builder, field| {
+            path.push(field.name().clone());
+            let builder = leaf_properties(builder, path, field);
+            path.pop();
+            builder
+        }),
+        DataType::FixedSizeBinary(8) => builder.set_column_dictionary_enabled(column, false),
+        DataType::UInt64 | DataType::Int64 | DataType::Int32 => {
+            let plain = ["start_ns", "duration_ns", "time_offset_ns", "parent_delta", "subtree"];
+            let repeats = !plain.contains(&field.name().as_str());
+            builder
+                .set_column_dictionary_enabled(column.clone(), repeats)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+        }
+        DataType::Utf8 | DataType::Binary | DataType::Dictionary(..)
+            if is_text(field.data_type()) =>
+        {
+            builder.set_column_encoding(column, Encoding::DELTA_LENGTH_BYTE_ARRAY)
+        }
+        _ => builder,
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_text(values),
+        DataType::Utf8 | DataType::Binary => true,
+        _ => false,
+    }
+}
+
+/// The resources of the rows, by hash.
+fn distinct_resources(chunks: &[&Spans], layout: &Layout) -> Result<Vec<Arc<Resource>>, Error> {
+    let (index, all) = crate::columns::resources(chunks, &layout.rows);
+    let mut used = vec![false; all.len()];
+    index.iter().for_each(|resource| used[*resource as usize] = true);
+    let used = all.iter().zip(used).filter(|(_, used)| *used);
+    let mut resources: Vec<Arc<Resource>> =
+        used.map(|(resource, _)| Arc::clone(resource)).collect();
+    resources.sort_by_key(|resource| resource.hash());
+    if let Some(pair) = resources.windows(2).find(|pair| pair[0].hash() == pair[1].hash()) {
+        return Err(Error::HashCollision(pair[0].hash()));
+    }
+    Ok(resources)
+}
+
+fn directory(layout: &Layout) -> Vec<u8> {
+    let traces = &layout.traces;
+    let mut entries: Vec<(u64, u32, u32)> = (0..traces.len())
+        .map(|trace| {
+            let rows = traces.rows(trace);
+            let count = u32::try_from(rows.len()).expect("a block has less than 4 Gi spans");
+            (traces.id[trace].fold(), traces.first_row[trace], count)
+        })
+        .collect();
+    entries.sort_unstable();
+    let mut out = Vec::with_capacity(entries.len() * 16);
+    for (fold, first, count) in entries {
+        out.extend_from_slice(&fold.to_le_bytes());
+        out.extend_from_slice(&first.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+    }
+    out
+}

@@ -1,0 +1,288 @@
+//! What each part of a block can hold: zone maps, value sets and the key catalog, and the tests that use them.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use prost::Message;
+
+use crate::scan::{Need, NeedScope, NeedValue};
+
+/// Most distinct texts of a key that are listed in a zone; a key with more has no list.
+pub(super) const VALUES_MAX: usize = 64;
+
+/// Longest text in a list: longer ones are seldom asked for, and a list must stay small.
+pub(super) const VALUE_BYTES_MAX: usize = 128;
+
+/// The section `Zones`: the units of a block, in row order, and all its keys.
+#[derive(Clone, PartialEq, Message)]
+pub struct Zones {
+    #[prost(message, repeated, tag = "1")]
+    pub units: Vec<Zone>,
+    #[prost(message, repeated, tag = "2")]
+    pub keys: Vec<CatalogKey>,
+}
+
+/// A unit: some whole traces in one row group, or one trace over several row groups.
+#[derive(Clone, PartialEq, Message)]
+pub struct Zone {
+    #[prost(uint32, tag = "1")]
+    pub first_row_group: u32,
+    #[prost(uint32, tag = "2")]
+    pub row_groups: u32,
+    #[prost(uint64, tag = "3")]
+    pub first_row: u64,
+    #[prost(uint64, tag = "4")]
+    pub rows: u64,
+    /// Ordinal of the first trace in `traces.parquet`.
+    #[prost(uint64, tag = "5")]
+    pub first_trace: u64,
+    #[prost(uint64, tag = "6")]
+    pub traces: u64,
+    /// Earliest and latest start of a trace, Unix nanoseconds.
+    #[prost(fixed64, tag = "7")]
+    pub trace_start_min: u64,
+    #[prost(fixed64, tag = "8")]
+    pub trace_start_max: u64,
+    /// Latest end of a span.
+    #[prost(fixed64, tag = "9")]
+    pub end_max: u64,
+    #[prost(uint64, tag = "10")]
+    pub duration_min: u64,
+    #[prost(uint64, tag = "11")]
+    pub duration_max: u64,
+    /// Spans with status error.
+    #[prost(uint64, tag = "12")]
+    pub errors: u64,
+    /// Distinct span names, if at most [`VALUES_MAX`].
+    #[prost(message, optional, tag = "13")]
+    pub names: Option<TextSet>,
+    #[prost(message, repeated, tag = "14")]
+    pub keys: Vec<KeyZone>,
+}
+
+/// A set of texts, sorted.
+#[derive(Clone, PartialEq, Message)]
+pub struct TextSet {
+    #[prost(string, repeated, tag = "1")]
+    pub values: Vec<String>,
+}
+
+/// What a unit has of one key.
+#[derive(Clone, PartialEq, Message)]
+pub struct KeyZone {
+    /// Index into the catalog.
+    #[prost(uint32, tag = "1")]
+    pub key: u32,
+    /// Values, of any type.
+    #[prost(uint64, tag = "2")]
+    pub present: u64,
+    /// All texts, if there are at most [`VALUES_MAX`] and each is short.
+    #[prost(message, optional, tag = "3")]
+    pub texts: Option<TextSet>,
+    /// Smallest and largest number, ints told as doubles (rounded outwards), if there are numbers and no NaN.
+    #[prost(message, optional, tag = "4")]
+    pub numbers: Option<NumberRange>,
+    /// Some value is an array, kvlist, bytes, empty, or in `attributes_rest`: lists and ranges do not speak for it.
+    #[prost(bool, tag = "5")]
+    pub other: bool,
+    /// 1: true occurs; 2: false occurs.
+    #[prost(uint32, tag = "6")]
+    pub bools: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct NumberRange {
+    #[prost(double, tag = "1")]
+    pub min: f64,
+    #[prost(double, tag = "2")]
+    pub max: f64,
+}
+
+/// A key that occurs in the block.
+#[derive(Clone, PartialEq, Message)]
+pub struct CatalogKey {
+    #[prost(enumeration = "KeyScope", tag = "1")]
+    pub scope: i32,
+    #[prost(string, tag = "2")]
+    pub key: String,
+    /// Values in the block.
+    #[prost(uint64, tag = "3")]
+    pub present: u64,
+    /// Bit per type: 1 string, 2 int, 4 double, 8 bool, 16 array, 32 kvlist, 64 bytes, 128 empty.
+    #[prost(uint32, tag = "4")]
+    pub types: u32,
+    /// Some values are in `attributes_rest`.
+    #[prost(bool, tag = "5")]
+    pub rest: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum KeyScope {
+    Span = 0,
+    Event = 1,
+    Link = 2,
+    Resource = 3,
+    Instrumentation = 4,
+}
+
+/// Catalog lookup by scope and key.
+pub struct Catalog {
+    index: BTreeMap<(KeyScope, String), u32>,
+}
+
+impl Catalog {
+    pub fn of(zones: &Zones) -> Self {
+        let index = (0_u32..)
+            .zip(&zones.keys)
+            .map(|(place, key)| ((key.scope(), key.key.clone()), place))
+            .collect();
+        Self { index }
+    }
+
+    pub fn find(&self, scope: KeyScope, key: &str) -> Option<u32> {
+        // One allocation per question, not per row.
+        self.index.get(&(scope, key.to_owned())).copied()
+    }
+}
+
+impl Zone {
+    /// Whether some trace of the unit may overlap the window.
+    pub fn overlaps(&self, window: &RangeInclusive<u64>) -> bool {
+        self.trace_start_min <= *window.end() && self.end_max >= *window.start()
+    }
+
+    /// Whether some span of the unit may satisfy the need. `false` is certain.
+    pub fn may_satisfy(&self, catalog: &Catalog, need: &Need) -> bool {
+        match need {
+            Need::Anything | Need::Trace(_) => true,
+            Need::All(needs) => needs.iter().all(|need| self.may_satisfy(catalog, need)),
+            Need::Any(needs) => needs.iter().any(|need| self.may_satisfy(catalog, need)),
+            Need::HasAttribute { scope, key } => {
+                self.zones_of(catalog, *scope, key).next().is_some()
+            }
+            Need::Equals { scope, key, value } => {
+                self.zones_of(catalog, *scope, key).any(|zone| zone.may_equal(value))
+            }
+            Need::NameEquals(name) => {
+                self.names.as_ref().is_none_or(|names| names.values.binary_search(name).is_ok())
+            }
+            Need::DurationAtLeast(nanos) => self.duration_max >= *nanos,
+            Need::DurationAtMost(nanos) => self.duration_min <= *nanos,
+            Need::StatusError => self.errors > 0,
+        }
+    }
+
+    fn zones_of<'a>(
+        &'a self,
+        catalog: &Catalog,
+        scope: NeedScope,
+        key: &str,
+    ) -> impl Iterator<Item = &'a KeyZone> {
+        let scopes: &[KeyScope] = match scope {
+            NeedScope::SpanOrResource => &[KeyScope::Span, KeyScope::Resource],
+            NeedScope::Span => &[KeyScope::Span],
+            NeedScope::Resource => &[KeyScope::Resource],
+            NeedScope::Event => &[KeyScope::Event],
+            NeedScope::Link => &[KeyScope::Link],
+            NeedScope::Instrumentation => &[KeyScope::Instrumentation],
+        };
+        let keys: Vec<u32> = scopes.iter().filter_map(|scope| catalog.find(*scope, key)).collect();
+        self.keys.iter().filter(move |zone| keys.contains(&zone.key))
+    }
+}
+
+impl KeyZone {
+    fn may_equal(&self, value: &NeedValue) -> bool {
+        if self.other {
+            return true;
+        }
+        match value {
+            NeedValue::String(text) => {
+                self.texts.as_ref().is_none_or(|texts| texts.values.binary_search(text).is_ok())
+            }
+            #[expect(clippy::cast_precision_loss, reason = "the range is rounded outwards alike")]
+            NeedValue::Int(value) => self.may_be(*value as f64),
+            NeedValue::Double(value) => self.may_be(*value),
+            NeedValue::Bool(value) => self.bools & if *value { 1 } else { 2 } != 0,
+        }
+    }
+
+    fn may_be(&self, number: f64) -> bool {
+        self.numbers.as_ref().is_some_and(|range| range.min <= number && number <= range.max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zones() -> Zones {
+        let key = |scope: KeyScope, key: &str| CatalogKey {
+            scope: scope as i32,
+            key: key.into(),
+            ..CatalogKey::default()
+        };
+        let set = |values: &[&str]| TextSet {
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        };
+        let zone = Zone {
+            duration_min: 10,
+            duration_max: 20,
+            names: Some(set(&["a", "b"])),
+            keys: vec![
+                KeyZone { key: 0, texts: Some(set(&["x", "y"])), ..KeyZone::default() },
+                KeyZone {
+                    key: 1,
+                    numbers: Some(NumberRange { min: 200.0, max: 404.0 }),
+                    texts: Some(TextSet::default()),
+                    ..KeyZone::default()
+                },
+                KeyZone { key: 3, other: true, ..KeyZone::default() },
+            ],
+            ..Zone::default()
+        };
+        Zones {
+            units: vec![zone],
+            keys: vec![
+                key(KeyScope::Span, "table"),
+                key(KeyScope::Span, "code"),
+                key(KeyScope::Resource, "elsewhere"),
+                key(KeyScope::Span, "tags"),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_unit_is_ruled_out_only_for_certain() {
+        let zones = zones();
+        let (catalog, zone) = (Catalog::of(&zones), &zones.units[0]);
+        let equals = |key: &str, value| Need::Equals {
+            scope: NeedScope::SpanOrResource,
+            key: key.into(),
+            value,
+        };
+        let text = |text: &str| NeedValue::String(text.into());
+        for (need, may) in [
+            (equals("table", text("x")), true),
+            (equals("table", text("z")), false),
+            (equals("table", NeedValue::Int(1)), false),
+            (equals("code", NeedValue::Int(404)), true),
+            (equals("code", NeedValue::Double(404.5)), false),
+            (equals("code", text("404")), false),
+            (equals("tags", text("anything")), true),
+            (equals("nowhere", text("x")), false),
+            (equals("elsewhere", text("x")), false),
+            (Need::NameEquals("b".into()), true),
+            (Need::NameEquals("c".into()), false),
+            (Need::DurationAtLeast(20), true),
+            (Need::DurationAtLeast(21), false),
+            (Need::DurationAtMost(9), false),
+            (Need::StatusError, false),
+            (Need::Any(vec![Need::StatusError, Need::Anything]), true),
+            (Need::All(vec![Need::StatusError, Need::Anything]), false),
+        ] {
+            assert_eq!(zone.may_satisfy(&catalog, &need), may, "{need:?}");
+        }
+    }
+}
