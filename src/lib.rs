@@ -19,3 +19,8 @@ pub mod failure;
 
 /// What a reader is asked and how it answers: the joint between the language and the storage.
 pub mod scan;
+
+// --- languages: bytes or text to meaning; sync
+
+/// OTLP protobuf and JSON to columns and back.
+pub mod otlp;
