@@ -28,6 +28,11 @@ pub mod telemetry;
 /// Time, tasks, threads: the only door to them.
 pub mod runtime;
 
+// --- languages: bytes or text to meaning; sync
+
+/// OTLP protobuf and JSON to columns and back.
+pub mod otlp;
+
 // --- storage
 
 /// The bucket: the only room that talks to it.

@@ -67,8 +67,25 @@ pub struct Rest {
 #[derive(Debug, Clone, Default)]
 pub struct Attributes {
     columns: Vec<AttributeColumn>,
-    by_key: HashMap<(u32, ScalarType), usize, foldhash::fast::FixedState>,
+    by_key: HashMap<u32, KeyState, foldhash::fast::FixedState>,
     pub rest: Rest,
+}
+
+/// What is known of one key: one look-up finds its columns and whether the owner has it already.
+#[derive(Debug, Clone, Copy)]
+struct KeyState {
+    /// The owner that was last given this key, or [`NONE`].
+    last_owner: u32,
+    /// Index of the column of each [`ScalarType`], or [`NONE`].
+    columns: [u32; 4],
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Default for KeyState {
+    fn default() -> Self {
+        Self { last_owner: NONE, columns: [NONE; 4] }
+    }
 }
 
 impl Attributes {
@@ -77,20 +94,27 @@ impl Attributes {
     }
 
     pub fn column(&self, key: u32, scalar: ScalarType) -> Option<&AttributeColumn> {
-        self.by_key.get(&(key, scalar)).map(|index| &self.columns[*index])
+        self.column_index(key, scalar).map(|index| &self.columns[index])
+    }
+
+    fn column_index(&self, key: u32, scalar: ScalarType) -> Option<usize> {
+        let index = self.by_key.get(&key)?.columns[scalar as usize];
+        (index != NONE).then_some(index as usize)
     }
 
     /// Adds a typed value. `owner` must not be below any owner that was added before.
     pub fn push(&mut self, pool: &mut Pool, owner: u32, key: u32, value: Scalar<'_>) {
-        if self.has(owner, key) {
+        let state = self.by_key.entry(key).or_default();
+        if state.last_owner == owner {
             self.push_rest(pool, owner, key, rest_type(value) as u8 | DUPLICATE, value);
             return;
         }
+        state.last_owner = owner;
         let scalar = ScalarType::of(value);
-        let index = match self.by_key.get(&(key, scalar)) {
-            Some(index) => *index,
-            None if self.columns.len() < COLUMNS_MAX => self.add_column(key, scalar),
-            None => return self.push_rest(pool, owner, key, rest_type(value) as u8, value),
+        let index = match state.columns[scalar as usize] {
+            NONE if self.columns.len() < COLUMNS_MAX => self.add_column(key, scalar),
+            NONE => return self.push_rest(pool, owner, key, rest_type(value) as u8, value),
+            index => index as usize,
         };
         let column = &mut self.columns[index];
         column.owners.push(owner);
@@ -107,12 +131,14 @@ impl Attributes {
 
     /// Adds a value that has no column type, as its `AnyValue` message.
     pub fn push_any(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: RestType, any: &[u8]) {
-        let mark = if self.has(owner, key) { DUPLICATE } else { 0 };
+        let known = self.by_key.get(&key).is_some_and(|state| state.last_owner == owner);
+        let mark = if known { DUPLICATE } else { 0 };
         self.push_rest_raw(pool, owner, key, kind as u8 | mark, any);
     }
 
     /// Adds an entry of `rest` as it was stored, mark included.
     pub fn push_rest_raw(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: u8, any: &[u8]) {
+        self.by_key.entry(key).or_default().last_owner = owner;
         self.rest.owners.push(owner);
         self.rest.keys.push(key);
         self.rest.types.push(kind);
@@ -132,25 +158,11 @@ impl Attributes {
             ScalarType::Double => ScalarValues::Double(Vec::new()),
             ScalarType::Bool => ScalarValues::Bool(Vec::new()),
         };
+        let index = self.columns.len();
         self.columns.push(AttributeColumn { key, owners: Vec::new(), values });
-        self.by_key.insert((key, scalar), self.columns.len() - 1);
-        self.columns.len() - 1
-    }
-
-    /// Whether the owner that is being filled has the key already.
-    fn has(&self, owner: u32, key: u32) -> bool {
-        let typed = ScalarType::ALL.iter().any(|scalar| {
-            self.column(key, *scalar).is_some_and(|column| column.owners.last() == Some(&owner))
-        });
-        typed
-            || self
-                .rest
-                .owners
-                .iter()
-                .zip(&self.rest.keys)
-                .rev()
-                .take_while(|(rest_owner, _)| **rest_owner == owner)
-                .any(|(_, rest_key)| *rest_key == key)
+        self.by_key.entry(key).or_default().columns[scalar as usize] =
+            u32::try_from(index).expect("at most COLUMNS_MAX");
+        index
     }
 
     /// Appends all of `other`, its owners moved up by `offset`.
@@ -184,8 +196,8 @@ impl Attributes {
     ) {
         let key = recode.code(other_pool, column.key, pool);
         let scalar = column.values.scalar_type();
-        let index = match self.by_key.get(&(key, scalar)) {
-            Some(index) => *index,
+        let index = match self.column_index(key, scalar) {
+            Some(index) => index,
             None if self.columns.len() < COLUMNS_MAX => self.add_column(key, scalar),
             None => {
                 for (place, owner) in column.owners.iter().enumerate() {
@@ -226,7 +238,12 @@ impl Attributes {
     }
 
     /// Calls `visit` with key and value of each attribute of one owner: typed ones, then `rest` in its order.
-    pub fn of_owner(&self, pool: &Pool, owner: u32, mut visit: impl FnMut(&str, OwnerValue<'_>)) {
+    pub fn of_owner<'a>(
+        &'a self,
+        pool: &'a Pool,
+        owner: u32,
+        mut visit: impl FnMut(&'a str, OwnerValue<'a>),
+    ) {
         for column in &self.columns {
             if let Ok(place) = column.owners.binary_search(&owner) {
                 visit(pool.text(column.key), OwnerValue::Scalar(column.values.get(place, pool)));
@@ -243,7 +260,7 @@ impl Attributes {
     /// Bytes of memory held, roughly.
     pub fn memory_bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(AttributeColumn::memory_bytes).sum();
-        columns + self.rest.owners.capacity() * 13
+        columns + self.rest.owners.capacity() * 13 + self.by_key.capacity() * 25
     }
 }
 

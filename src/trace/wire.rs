@@ -234,6 +234,32 @@ pub fn put_fixed32_field(out: &mut Vec<u8>, number: u32, value: u32) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
+/// Begins a message field whose length is not known yet; [`close_message`] ends it. Returns where its content begins.
+pub fn open_message(out: &mut Vec<u8>, number: u32) -> usize {
+    put_varint(out, u64::from(number) << 3 | 2);
+    out.push(0);
+    out.len()
+}
+
+/// Writes the length of the message that began at `start`. Content of 128 bytes and more is moved up once.
+pub fn close_message(out: &mut Vec<u8>, start: usize) {
+    let length = out.len() - start;
+    let mut wanted = varint_len(length as u64);
+    out.resize(out.len() + wanted - 1, 0);
+    out.copy_within(start..start + length, start + wanted - 1);
+    let mut value = length;
+    let mut at = start - 1;
+    while wanted > 0 {
+        wanted -= 1;
+        let more = if wanted > 0 { 0x80 } else { 0 };
+        #[expect(clippy::cast_possible_truncation, reason = "seven bits and the marker")]
+        let byte = (value & 0x7f) as u8 | more;
+        out[at] = byte;
+        at += 1;
+        value >>= 7;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +298,19 @@ mod tests {
         assert_eq!((fields[1].number, fields[1].varint()), (3, Ok(5)));
         let deep = [0x0b_u8; 5000];
         assert_eq!(Fields::of(&deep).next(), Some(Err(WireError::TooDeep)));
+    }
+
+    #[test]
+    fn a_message_of_unknown_length_is_closed_with_the_length_it_got() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 70_000] {
+            let content: Vec<u8> = (0..=250).cycle().take(length).collect();
+            let (mut out, mut expected) = (vec![9, 9], vec![9, 9]);
+            let start = open_message(&mut out, 77);
+            out.extend_from_slice(&content);
+            close_message(&mut out, start);
+            put_bytes_field(&mut expected, 77, &content);
+            assert_eq!(out, expected, "{length}");
+        }
     }
 
     #[test]

@@ -1,0 +1,22 @@
+//! OTLP protobuf and JSON to columns and back.
+//!
+//! In: [`decode`] walks an `ExportTraceServiceRequest` once, from its bytes straight into [`crate::columns::Spans`]; a body of
+//! OTLP/JSON is first told in protobuf by [`transcode`]. Out: [`encode_trace`] gives `TracesData`, [`trace_json`] Tempo's
+//! JSON form of it.
+//!
+//! What came in comes back. What the columns can hold is typed and can be queried; what they cannot hold exactly (fields
+//! that we do not know, attributes of an unusual shape) is kept as raw protobuf fields in the `unknown` bytes of the span,
+//! event, link, resource or scope, which are written after all else. The reader of a protobuf message lets later
+//! fields win and joins messages that come twice, so a field may be both typed and in `unknown`.
+
+mod attribute;
+mod decode;
+mod encode;
+mod error;
+mod group;
+mod span;
+
+pub use decode::{Decoded, Rejected, decode, decode_accepted};
+pub use encode::{content_hash, encode_span};
+pub use error::{Error, Found, Place, Reason};
+pub use group::{Row, TracePieces, encode_trace, trace_pieces};
