@@ -18,3 +18,6 @@ pub mod failure;
 
 /// The bucket: the only room that talks to it.
 pub mod store;
+
+/// Durable before acknowledged: the write-ahead log.
+pub mod wal;
