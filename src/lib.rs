@@ -21,3 +21,6 @@ pub mod store;
 
 /// Durable before acknowledged: the write-ahead log.
 pub mod wal;
+
+/// The list of blocks a tenant has, changed by compare-and-swap.
+pub mod manifest;
