@@ -38,6 +38,12 @@ pub mod otlp;
 /// The bucket: the only room that talks to it.
 pub mod store;
 
+/// The list of blocks a tenant has: versioned, changed by put-if-absent only.
+pub mod manifest;
+
+/// Durable before acknowledged.
+pub mod wal;
+
 /// The immutable Parquet block.
 pub mod block;
 

@@ -5,16 +5,17 @@
     reason = "the helpers here are the tests: each runs over every store"
 )]
 
-use std::fmt;
+#[expect(dead_code, reason = "the tests of the manifest use the rest")]
+mod faulty;
+
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use faulty::Fault;
+use faulty::Faulty;
 use futures::future::join_all;
-use futures::stream::BoxStream;
 use http::Method;
 use http::Request;
 use hyper::body::Incoming;
@@ -22,18 +23,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
-use object_store::CopyOptions;
-use object_store::GetOptions;
-use object_store::GetResult;
-use object_store::ListResult;
-use object_store::MultipartUpload;
-use object_store::ObjectMeta;
-use object_store::ObjectStore;
-use object_store::PutMultipartOptions;
-use object_store::PutOptions;
-use object_store::PutPayload;
-use object_store::PutResult;
-use object_store::memory::InMemory;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use tempfile::TempDir;
@@ -43,7 +32,6 @@ use vivace::store::Config;
 use vivace::store::Error;
 use vivace::store::Path;
 use vivace::store::PutOutcome;
-use vivace::store::Retry;
 use vivace::store::S3;
 use vivace::store::Secret;
 use vivace::store::Store;
@@ -289,127 +277,29 @@ async fn every_tenant_name_is_a_folder(store: &Store) {
 
 // --- faults
 
-/// When the next writes fail.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Fault {
-    /// Nothing is written.
-    Before,
-    /// The object is written, the answer is lost.
-    After,
-}
-
-/// A store in memory whose next requests fail.
-#[derive(Debug)]
-struct Faulty {
-    objects: InMemory,
-    fault: Fault,
-    left: AtomicU32,
-}
-
-impl Faulty {
-    fn store(fault: Fault, times: u32) -> (Arc<Self>, Store) {
-        let faulty =
-            Arc::new(Self { objects: InMemory::new(), fault, left: AtomicU32::new(times) });
-        let retry = Retry { attempts_max: 5, backoff_initial: Duration::ZERO, ..Retry::default() };
-        let objects = Arc::clone(&faulty);
-        (faulty, Store::from_object_store(objects).with_retry(retry))
-    }
-
-    fn fails(&self) -> bool {
-        self.left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-            .is_ok()
-    }
-}
-
-fn broken() -> object_store::Error {
-    object_store::Error::Generic { store: "faulty", source: "connection reset".into() }
-}
-
-impl fmt::Display for Faulty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("faulty")
-    }
-}
-
-#[async_trait::async_trait]
-impl ObjectStore for Faulty {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        let fails = self.fails();
-        if fails && self.fault == Fault::Before {
-            return Err(broken());
-        }
-        let answer = self.objects.put_opts(location, payload, opts).await;
-        if fails { Err(broken()) } else { answer }
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.objects.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(
-        &self,
-        location: &Path,
-        options: GetOptions,
-    ) -> object_store::Result<GetResult> {
-        if self.fails() { Err(broken()) } else { self.objects.get_opts(location, options).await }
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.objects.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.objects.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        if self.fails() { Err(broken()) } else { self.objects.list_with_delimiter(prefix).await }
-    }
-
-    async fn copy_opts(
-        &self,
-        from: &Path,
-        to: &Path,
-        options: CopyOptions,
-    ) -> object_store::Result<()> {
-        self.objects.copy_opts(from, to, options).await
-    }
-}
-
 #[tokio::test]
 async fn what_may_pass_is_tried_again() {
     let key = Path::from("a");
     for fault in [Fault::Before, Fault::After] {
-        let (_, store) = Faulty::store(fault, 4);
+        let (faulty, store) = Faulty::store();
+        faulty.fail(fault, 4);
         store.put(&key, Bytes::from_static(b"1")).await.unwrap();
         assert_eq!(store.counters().put.requests(), 5);
         assert_eq!(store.counters().put.errors(), 4);
         assert_eq!(store.get(&key).await.unwrap(), "1");
     }
-    let (faulty, store) = Faulty::store(Fault::Before, 0);
+    let (faulty, store) = Faulty::store();
     store.put(&key, Bytes::from_static(b"1")).await.unwrap();
-    faulty.left.store(4, Ordering::SeqCst);
+    faulty.fail(Fault::Before, 4);
     assert_eq!(store.get(&key).await.unwrap(), "1");
-    faulty.left.store(4, Ordering::SeqCst);
+    faulty.fail(Fault::Before, 4);
     assert_eq!(store.list_folder(&Path::from("")).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_failure_that_stays_is_told_after_the_last_attempt() {
-    let (_, store) = Faulty::store(Fault::Before, 5);
+    let (faulty, store) = Faulty::store();
+    faulty.fail(Fault::Before, 5);
     let error = store.put(&Path::from("a"), Bytes::new()).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { attempts: 5, .. }), "{error}");
     assert_eq!(
@@ -420,7 +310,8 @@ async fn a_failure_that_stays_is_told_after_the_last_attempt() {
 
 #[tokio::test]
 async fn a_create_that_failed_before_the_write_creates() {
-    let (_, store) = Faulty::store(Fault::Before, 3);
+    let (faulty, store) = Faulty::store();
+    faulty.fail(Fault::Before, 3);
     let outcome = store.put_if_absent(&Path::from("a"), Bytes::from_static(b"mine")).await.unwrap();
     assert_eq!(outcome, PutOutcome::Created);
     assert_eq!(store.get(&Path::from("a")).await.unwrap(), "mine");
@@ -429,11 +320,13 @@ async fn a_create_that_failed_before_the_write_creates() {
 #[tokio::test]
 async fn a_create_whose_answer_was_lost_is_not_lost_and_never_told_as_created_twice() {
     let key = Path::from("a");
-    let (_, store) = Faulty::store(Fault::After, 1);
+    let (faulty, store) = Faulty::store();
+    faulty.fail(Fault::After, 1);
     let outcome = store.put_if_absent(&key, Bytes::from_static(b"mine")).await.unwrap();
     assert_eq!(outcome, PutOutcome::AlreadyExists, "the caller compares");
     assert_eq!(store.get(&key).await.unwrap(), "mine");
-    let (_, store) = Faulty::store(Fault::After, 5);
+    let (faulty, store) = Faulty::store();
+    faulty.fail(Fault::After, 5);
     let error = store.put_if_absent(&key, Bytes::from_static(b"mine")).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "unknown, and said so: {error}");
     let outcome = store.put_if_absent(&key, Bytes::from_static(b"other")).await.unwrap();

@@ -91,3 +91,7 @@ pub enum Error {
     #[error("store")]
     Store(#[from] crate::store::Error),
 }
+
+#[cfg(test)]
+#[path = "block_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use super::zones::{
     CatalogKey, KeyScope, KeyZone, NumberRange, TextSet, VALUE_BYTES_MAX, VALUES_MAX, Zone, Zones,
 };
 use crate::columns::gather::{NOWHERE, Owners};
-use crate::columns::{Layout, RestType, ScalarType, ScalarValues};
+use crate::columns::{DUPLICATE, Layout, RestType, ScalarType, ScalarValues};
 use crate::trace::Value;
 
 /// OTLP's status code for an error.
@@ -166,7 +166,7 @@ fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope
         }
     }
     let RestEntries { pool, entries } = source.rest_of(scope);
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| entry.kind & DUPLICATE == 0) {
         let key = (key_scope, pool.text(entry.key).to_owned());
         let seen = seen.entry(key).or_insert_with(Seen::new);
         seen.rest = true;
@@ -175,7 +175,7 @@ fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope
             seen.other = true;
             seen.types |= 1 << (entry.kind & 7);
         }
-        // A repeated key or one past the column bound: its typed value was not counted above.
+        // A key past the column bound: its typed value was not counted above.
         if !entry.is_typed_column {
             seen.other = true;
             seen.types |= 1 << (entry.kind & 7);

@@ -51,13 +51,13 @@ impl TraceId {
         (id != [0; 16]).then_some(Self(id))
     }
 
-    /// The two halves folded into one word: the key of trace directories. Spreads 64-bit ids too, whose
-    /// upper half is zero.
+    /// The two halves folded into one word: the key of trace directories, and part of the block format. Tells apart
+    /// 64-bit ids, whose upper half is zero, and ids whose halves are equal.
     pub fn fold(self) -> u64 {
         let value = u128::from_be_bytes(self.0);
         #[expect(clippy::cast_possible_truncation, reason = "the two halves of 128 bits")]
         let halves = ((value >> 64) as u64, value as u64);
-        halves.0 ^ halves.1
+        halves.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ halves.1
     }
 
     /// Hex without leading zeros, as Tempo's search answers print it.

@@ -1,0 +1,319 @@
+//! A block as a whole: written, stored, opened, read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{
+    ResourceSpans, ScopeSpans, Span, Status, TracesData, span,
+};
+use prost::Message;
+use uuid::Uuid;
+
+use super::*;
+use crate::columns::{
+    Batch, EventProjection, Layout, Projection, RowRef, SpanColumn, Spans, group_by_trace,
+};
+use crate::runtime::Cpu;
+use crate::scan::{Need, NeedScope, NeedValue, Scan, ScanCost, SpanSource};
+use crate::store::{Store, keys};
+use crate::tenant::TenantId;
+use crate::trace::{Scalar, TraceId};
+
+fn attribute(key: &str, value: any_value::Value) -> KeyValue {
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
+}
+
+fn text(text: &str) -> any_value::Value {
+    any_value::Value::StringValue(text.into())
+}
+
+fn trace_id(trace: u64) -> Vec<u8> {
+    (u128::from(trace) << 64 | u128::from(trace)).to_be_bytes().to_vec()
+}
+
+/// A trace of `spans` spans in a chain, with attributes of many kinds.
+fn trace(trace: u64, spans: u64) -> ResourceSpans {
+    let span_of = |index: u64| Span {
+        trace_id: trace_id(trace),
+        span_id: (trace << 20 | index + 1).to_be_bytes().to_vec(),
+        parent_span_id: if index == 0 {
+            vec![]
+        } else {
+            (trace << 20 | index).to_be_bytes().to_vec()
+        },
+        name: format!("op-{}", index % 3),
+        kind: i32::try_from(index % 6).unwrap(),
+        start_time_unix_nano: 1_000_000_000_000 * trace + index,
+        end_time_unix_nano: 1_000_000_000_000 * trace + index * 10,
+        attributes: vec![
+            attribute("table", text(&format!("t{}", index % 4))),
+            attribute("code", any_value::Value::IntValue(i64::try_from(200 + index).unwrap())),
+            attribute("ratio", any_value::Value::DoubleValue(0.5)),
+            attribute("ok", any_value::Value::BoolValue(index % 2 == 0)),
+            attribute("code", text("repeated")),
+            attribute("bytes", any_value::Value::BytesValue(vec![0, 1, 255])),
+            attribute(&format!("rare-{trace}-{index}"), text("x")),
+        ],
+        events: vec![span::Event {
+            time_unix_nano: 5,
+            name: "exception".into(),
+            attributes: vec![attribute("exception.type", text("Bad"))],
+            dropped_attributes_count: 2,
+        }],
+        links: vec![span::Link {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 3],
+            trace_state: "a=b".into(),
+            attributes: vec![attribute("why", text("x"))],
+            dropped_attributes_count: 1,
+            flags: 7,
+        }],
+        trace_state: "v=1".into(),
+        flags: 0x101,
+        dropped_attributes_count: 3,
+        dropped_events_count: 4,
+        dropped_links_count: 5,
+        status: (index % 2 == 1).then(|| Status { message: "no".into(), code: 2 }),
+    };
+    ResourceSpans {
+        resource: Some(Resource {
+            attributes: vec![attribute("service.name", text(&format!("svc-{}", trace % 3)))],
+            ..Resource::default()
+        }),
+        scope_spans: vec![ScopeSpans {
+            scope: Some(InstrumentationScope {
+                name: "lib".into(),
+                ..InstrumentationScope::default()
+            }),
+            spans: (0..spans).map(span_of).collect(),
+            schema_url: "http://schema".into(),
+        }],
+        schema_url: String::new(),
+    }
+}
+
+fn chunk(traces: impl Iterator<Item = (u64, u64)>) -> Spans {
+    let resource_spans = traces.map(|(id, spans)| trace(id, spans)).collect();
+    let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    let decoded = crate::otlp::decode(&body).unwrap();
+    assert!(decoded.rejected.is_empty());
+    decoded.spans
+}
+
+fn layout(chunks: &[&Spans]) -> Layout {
+    let rows = (0_u32..)
+        .zip(chunks)
+        .flat_map(|(chunk, spans)| (0..spans.next_row()).map(move |row| RowRef { chunk, row }));
+    let hash =
+        |row: RowRef| crate::otlp::content_hash(chunks[row.chunk as usize], row.row as usize);
+    Layout::of(chunks, group_by_trace(chunks, rows), &hash)
+}
+
+async fn stored(chunks: &[&Spans]) -> (Arc<Block>, Written) {
+    let (store, tenant, id) = (Store::memory(), TenantId::single(), Uuid::now_v7());
+    let written = write(chunks, &layout(chunks), &Facts::default()).unwrap();
+    for (object, bytes) in &written.objects {
+        store.put(&keys::block(&tenant, id, *object), bytes.clone()).await.unwrap();
+    }
+    let cpu = Cpu::new(None).unwrap();
+    let blocks = Blocks::new(store, cpu, 64 << 20);
+    (blocks.open(&tenant, id).await.unwrap(), written)
+}
+
+fn everything() -> Projection {
+    let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<BTreeSet<_>>();
+    Projection {
+        attributes: keys(&["table", "code", "bytes", "rare-7-0", "nowhere"]),
+        events: Some(EventProjection {
+            name: true,
+            time: true,
+            attributes: keys(&["exception.type"]),
+        }),
+        ..Projection::default()
+    }
+    .with([
+        SpanColumn::SpanId,
+        SpanColumn::ParentId,
+        SpanColumn::Tree,
+        SpanColumn::Start,
+        SpanColumn::Duration,
+        SpanColumn::Name,
+        SpanColumn::Kind,
+        SpanColumn::Status,
+        SpanColumn::StatusMessage,
+        SpanColumn::Resource,
+    ])
+}
+
+/// Everything that can be seen of a batch, row by row.
+fn seen(batch: &Batch) -> Vec<String> {
+    let row = |row: usize| {
+        let attributes: Vec<_> =
+            batch.attributes.iter().filter_map(|(k, v)| Some((k, v.get(row)?))).collect();
+        let events = batch.events.as_ref().unwrap();
+        let of_row = events.offsets[row] as usize..events.offsets[row + 1] as usize;
+        let events: Vec<_> = of_row
+            .map(|event| {
+                let kind = events.attributes.get("exception.type").and_then(|v| v.get(event));
+                (events.time[event], events.name.as_ref().unwrap().get(event), kind)
+            })
+            .collect();
+        format!(
+            "{:?} {:?} {} {} {} {} {} {:?} {} {} {:?} {} {attributes:?} {events:?}",
+            batch.span_id[row],
+            batch.parent_id[row],
+            batch.tree.parent_delta[row],
+            batch.tree.subtree[row],
+            batch.tree.top[row],
+            batch.start[row],
+            batch.duration[row],
+            batch.name.as_ref().unwrap().get(row),
+            batch.kind[row],
+            batch.status[row],
+            batch.status_message.as_ref().unwrap().get(row).unwrap_or_default(),
+            batch.service_name(row),
+        )
+    };
+    (0..batch.rows()).map(row).collect()
+}
+
+#[tokio::test]
+async fn a_block_answers_as_the_chunks_it_was_made_of() {
+    // Two chunks: every trace has its even spans in one and its odd spans in the other.
+    let whole = chunk((1..30).map(|id| (id, 5)));
+    let (block, written) = stored(&[&whole]).await;
+    assert_eq!((written.spans, written.traces), (145, 29));
+    assert_eq!(written.service_names, ["svc-0", "svc-1", "svc-2"]);
+
+    let live = layout(&[&whole]);
+    let live = crate::columns::batch(&[&whole], &live, &everything());
+    let scan = Scan { window: 0..=u64::MAX, projection: everything(), need: Need::Anything };
+    let (units, skipped) = block.units(&scan);
+    assert_eq!((units.len(), skipped), (1, 0));
+    let (batch, cost) = block.read(&units[0], &scan).await.unwrap();
+    assert_eq!((cost.rows, cost.traces), (145, 29));
+    let sorted = |batch: &Batch| {
+        let mut rows = seen(batch);
+        rows.sort();
+        rows
+    };
+    assert_eq!(sorted(&batch), sorted(&live));
+    assert_eq!(
+        batch.attributes["code"].get(0),
+        Some(crate::columns::CellValue::Scalar(Scalar::Int(200)))
+    );
+    assert!(!batch.attributes.contains_key("nowhere"));
+    for trace in 0..batch.traces.len() {
+        let facts = |batch: &Batch, trace: usize| {
+            let t = &batch.traces;
+            let services: Vec<_> = t
+                .services(trace)
+                .iter()
+                .map(|s| (t.strings.text(s.service).to_owned(), s.spans, s.errors))
+                .collect();
+            (
+                t.id[trace],
+                t.start[trace],
+                t.end[trace],
+                t.root[trace],
+                t.root_service(trace).to_owned(),
+                t.root_name(trace).to_owned(),
+                services,
+                t.rows(trace).len(),
+            )
+        };
+        let mine = facts(&batch, trace);
+        let other = (0..live.traces.len()).find(|t| live.traces.id[*t] == mine.0).unwrap();
+        assert_eq!(mine, facts(&live, other));
+    }
+}
+
+#[tokio::test]
+async fn every_field_comes_back_from_a_block() {
+    let whole = chunk((1..200).map(|id| (id, 1 + id % 7)));
+    let (block, _) = stored(&[&whole]).await;
+    for id in [1_u64, 7, 150, 199] {
+        let id_bytes = TraceId(trace_id(id).try_into().unwrap());
+        let places = block.places(id_bytes);
+        assert_eq!(places.len(), 1);
+        let rows = places[0].first_row..places[0].first_row + places[0].rows;
+        let spans = block.spans(&[rows], &mut ScanCost::default()).await.unwrap();
+        let rows: Vec<_> = (0..spans.len()).map(|row| (&spans, row)).collect();
+        let got = TracesData::decode(&crate::otlp::encode_trace(&rows)[..]).unwrap();
+        assert_eq!(sorted(got.resource_spans), sorted(vec![trace(id, 1 + id % 7)]));
+    }
+    assert_eq!(block.places(TraceId::parse("ffff").unwrap()), []);
+}
+
+/// Spans by id, attributes by key: their order may change.
+fn sorted(mut resource_spans: Vec<ResourceSpans>) -> Vec<ResourceSpans> {
+    let spans = resource_spans.iter_mut().flat_map(|r| &mut r.scope_spans);
+    for scope in spans {
+        scope.spans.sort_by(|a, b| a.span_id.cmp(&b.span_id));
+        for span in &mut scope.spans {
+            span.attributes.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+    }
+    resource_spans
+}
+
+#[tokio::test]
+async fn a_unit_without_the_value_is_left_unread() {
+    let whole = chunk((1..30).map(|id| (id, 5)));
+    let (block, _) = stored(&[&whole]).await;
+    let units = |need: Need| {
+        let scan = Scan { window: 0..=u64::MAX, projection: Projection::default(), need };
+        block.units(&scan).0.len()
+    };
+    let equals = |scope, key: &str, value: &str| Need::Equals {
+        scope,
+        key: key.into(),
+        value: NeedValue::String(value.into()),
+    };
+    assert_eq!(units(equals(NeedScope::Span, "table", "t1")), 1);
+    assert_eq!(units(equals(NeedScope::Span, "table", "t9")), 0);
+    assert_eq!(units(equals(NeedScope::SpanOrResource, "service.name", "svc-1")), 1);
+    assert_eq!(units(equals(NeedScope::SpanOrResource, "service.name", "svc-9")), 0);
+    assert_eq!(units(equals(NeedScope::Event, "exception.type", "Bad")), 1);
+    assert_eq!(
+        units(Need::Equals {
+            scope: NeedScope::Span,
+            key: "code".into(),
+            value: NeedValue::Int(300)
+        }),
+        0
+    );
+    assert_eq!(units(Need::Trace(TraceId(trace_id(3).try_into().unwrap()))), 1);
+    assert_eq!(units(Need::Trace(TraceId(trace_id(300).try_into().unwrap()))), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_object_is_an_error_that_names_the_part() {
+    let whole = chunk((1..5).map(|id| (id, 3)));
+    let (store, tenant, id) = (Store::memory(), TenantId::single(), Uuid::now_v7());
+    let blocks = Blocks::new(store.clone(), Cpu::new(None).unwrap(), 1 << 20);
+    let missing = blocks.open(&tenant, id).await.err().unwrap();
+    assert!(matches!(missing, Error::Store(_)), "{missing}");
+    let written = write(&[&whole], &layout(&[&whole]), &Facts::default()).unwrap();
+    for (object, bytes) in &written.objects {
+        let mut bytes = bytes.to_vec();
+        if *object == keys::BlockObject::Index {
+            let middle = bytes.len() - 40;
+            bytes[middle] ^= 1;
+        }
+        store.put(&keys::block(&tenant, id, *object), Bytes::from(bytes)).await.unwrap();
+    }
+    let damaged = blocks.open(&tenant, id).await.err().unwrap();
+    assert!(matches!(damaged, Error::Corrupt { part: "index", .. }), "{damaged}");
+    assert!(
+        blocks.may_contain(&tenant, id, 1, TraceId(trace_id(1).try_into().unwrap())).await.unwrap()
+    );
+}
