@@ -19,3 +19,8 @@ pub mod failure;
 
 /// What a reader is asked and how it answers: the joint between the language and the storage.
 pub mod scan;
+
+// --- languages: bytes or text to meaning; sync
+
+/// A query: bound, planned, evaluated.
+pub mod traceql;
