@@ -93,7 +93,10 @@ impl Total {
         if self.durations == self.count {
             return Val::Duration(clamped(self.whole / i128::from(self.count)));
         }
-        #[expect(clippy::cast_precision_loss, reason = "fewer spans than a float has whole numbers")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "fewer spans than a float has whole numbers"
+        )]
         let count = self.count as f64;
         Val::Float(self.float() / count)
     }

@@ -200,7 +200,10 @@ impl Binder {
         rhs: &FieldExpr,
     ) -> Result<Expr, Error> {
         let ExprKind::Static(Static::String(text)) = &rhs.kind else {
-            return Err(error(whole.span.clone(), "the right side of a pattern match must be text"));
+            return Err(error(
+                whole.span.clone(),
+                "the right side of a pattern match must be text",
+            ));
         };
         let pattern = re2::compile(text).map_err(|reason| error(rhs.span.clone(), &reason))?;
         let negated = op == BinaryOp::NotRegex;
@@ -210,7 +213,7 @@ impl Binder {
             return Ok(Expr::Constant(Static::Bool(false)));
         };
         refuse_parent(field, lhs)?;
-        let check = Check::Match { pattern, negated };
+        let check = Check::Match { text: text.clone(), pattern, negated };
         self.mention(field).checks.push(check.clone());
         Ok(Expr::Test(Test { field: field.clone(), check }))
     }

@@ -109,3 +109,7 @@ impl<'a> Rows<'a> {
         BooleanBuffer::new(marks.into(), 0, self.batch.rows())
     }
 }
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

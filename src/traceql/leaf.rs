@@ -28,7 +28,9 @@ pub(super) fn mask(
                 let values = batch.attributes.get(name);
                 let of_span = attribute(values, count, check);
                 let of_resource = by_resource(rows, |resource| {
-                    resource.attribute(name).is_some_and(|value| check.accepts(&Val::of_value(value)))
+                    resource
+                        .attribute(name)
+                        .is_some_and(|value| check.accepts(&Val::of_value(value)))
                 });
                 match values {
                     Some(_) if of_resource.has_true() => {
@@ -55,9 +57,7 @@ pub(super) fn mask(
             }
             Scope::Event | Scope::Link => one_by_one(rows, test, owner, within),
         },
-        Attribute::Intrinsic(intrinsic) => {
-            self::intrinsic(rows, *intrinsic, test, owner, within)
-        }
+        Attribute::Intrinsic(intrinsic) => self::intrinsic(rows, *intrinsic, test, owner, within),
         Attribute::OfParent { .. } => BooleanBuffer::new_unset(count),
     }
 }
@@ -171,7 +171,8 @@ fn attribute(values: Option<&AttributeValues>, count: usize, check: &Check) -> B
     }
     if let Some(doubles) = doubles {
         let numbers = doubles.values();
-        let bits = BooleanBuffer::collect_bool(count, |row| check.accepts(&Val::Float(numbers[row])));
+        let bits =
+            BooleanBuffer::collect_bool(count, |row| check.accepts(&Val::Float(numbers[row])));
         all = &all | &valid(bits, doubles.nulls());
     }
     if let Some(bools) = bools {
@@ -211,11 +212,7 @@ fn valid(bits: BooleanBuffer, nulls: Option<&NullBuffer>) -> BooleanBuffer {
     }
 }
 
-fn with_rows(
-    all: BooleanBuffer,
-    count: usize,
-    rows: impl Iterator<Item = u32>,
-) -> BooleanBuffer {
+fn with_rows(all: BooleanBuffer, count: usize, rows: impl Iterator<Item = u32>) -> BooleanBuffer {
     let mut rows = rows.peekable();
     if rows.peek().is_none() {
         return all;
@@ -248,7 +245,9 @@ fn texts(strings: Option<&Strings>, count: usize, check: &Check) -> BooleanBuffe
 /// What the check says of each entry of the dictionary.
 fn verdicts(strings: &Strings, check: &Check) -> Vec<bool> {
     let values = strings.values();
-    (0..values.len()).map(|entry| values.is_valid(entry) && check.accepts_text(values.value(entry))).collect()
+    (0..values.len())
+        .map(|entry| values.is_valid(entry) && check.accepts_text(values.value(entry)))
+        .collect()
 }
 
 fn by_key(strings: &Strings, verdicts: &[bool]) -> BooleanBuffer {

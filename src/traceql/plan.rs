@@ -1,7 +1,9 @@
 //! The bound form of a query: what the evaluator walks.
 
 use regex::Regex;
-use traceql_grammar::ast::{AggregateOp, Attribute, BinaryOp, Form, Intrinsic, Relation, Scope, Static};
+use traceql_grammar::ast::{
+    AggregateOp, Attribute, BinaryOp, Form, Intrinsic, Relation, Scope, Static,
+};
 
 use super::value::{Compare, IntRange, Val, any_element, compare};
 
@@ -51,7 +53,12 @@ pub(super) struct Test {
 #[derive(Debug, Clone)]
 pub(super) enum Check {
     Compare(Compare, Static),
-    Match { pattern: Regex, negated: bool },
+    Match {
+        /// As it was written.
+        text: String,
+        pattern: Regex,
+        negated: bool,
+    },
 }
 
 /// A stage of a pipeline.
@@ -73,7 +80,12 @@ pub(super) enum Spansets {
     Filter(usize),
     Both(Box<Spansets>, Box<Spansets>),
     Either(Box<Spansets>, Box<Spansets>),
-    Structural { relation: Relation, form: Form, lhs: Box<Spansets>, rhs: Box<Spansets> },
+    Structural {
+        relation: Relation,
+        form: Form,
+        lhs: Box<Spansets>,
+        rhs: Box<Spansets>,
+    },
     Pipeline(Vec<Stage>),
 }
 
@@ -142,7 +154,7 @@ impl Check {
     pub(super) fn accepts(&self, value: &Val<'_>) -> bool {
         match self {
             Self::Compare(op, operand) => compare(*op, value, &Val::of_static(operand)),
-            Self::Match { pattern, negated } => match value {
+            Self::Match { pattern, negated, .. } => match value {
                 Val::Text(text) => pattern.is_match(text) != *negated,
                 Val::Array(items) => {
                     any_element(items, *negated, &Val::text(""), |item| self.accepts(item))
@@ -169,7 +181,9 @@ impl Check {
 pub(super) fn owner_of(field: &Attribute) -> Owner {
     match field {
         Attribute::Named { scope: Scope::Event, .. }
-        | Attribute::Intrinsic(Intrinsic::EventName | Intrinsic::EventTimeSinceStart) => Owner::Event,
+        | Attribute::Intrinsic(Intrinsic::EventName | Intrinsic::EventTimeSinceStart) => {
+            Owner::Event
+        }
         Attribute::Named { scope: Scope::Link, .. }
         | Attribute::Intrinsic(Intrinsic::LinkTraceId | Intrinsic::LinkSpanId) => Owner::Link,
         _ => Owner::Span,

@@ -19,8 +19,8 @@ pub(super) struct Rows<'a> {
     pub(super) rootless: bool,
     tree: OnceCell<Tree>,
     /// Row of each event, and of each link.
-    event_rows: OnceCell<Vec<u32>>,
-    link_rows: OnceCell<Vec<u32>>,
+    of_events: OnceCell<Vec<u32>>,
+    of_links: OnceCell<Vec<u32>>,
 }
 
 /// Where a value is looked up: a span, or one event or link of it.
@@ -40,8 +40,8 @@ impl Place {
 
 impl<'a> Rows<'a> {
     pub(super) fn new(batch: &'a Batch, rootless: bool) -> Self {
-        let (tree, event_rows, link_rows) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { batch, rootless, tree, event_rows, link_rows }
+        let (tree, of_events, of_links) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { batch, rootless, tree, of_events, of_links }
     }
 
     pub(super) fn tree(&self) -> &Tree {
@@ -69,7 +69,7 @@ impl<'a> Rows<'a> {
 
     /// The row of every event or link.
     pub(super) fn rows_of(&self, owner: Owner) -> &[u32] {
-        let cell = if owner == Owner::Event { &self.event_rows } else { &self.link_rows };
+        let cell = if owner == Owner::Event { &self.of_events } else { &self.of_links };
         cell.get_or_init(|| {
             let mut rows = Vec::with_capacity(self.count(owner));
             for row in 0..self.batch.rows() {
@@ -145,11 +145,9 @@ impl<'a> Rows<'a> {
     ) -> Val<'a> {
         match one {
             Some(index) => value(index),
-            None => self
-                .of_row(owner, row)
-                .map(value)
-                .find(|value| !value.is_nil())
-                .unwrap_or(Val::Nil),
+            None => {
+                self.of_row(owner, row).map(value).find(|value| !value.is_nil()).unwrap_or(Val::Nil)
+            }
         }
     }
 

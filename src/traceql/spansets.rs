@@ -105,8 +105,6 @@ impl<'a> Run<'a> {
                 found[trace] = true;
                 trace += 1;
             }
-            // The last one may reach beyond this run of bits.
-            trace = trace.saturating_sub(1);
         }
         found
     }
@@ -143,30 +141,22 @@ impl<'a> Run<'a> {
                 }
             }
             Stage::Coalesce => {
-                let all = input
-                    .into_iter()
-                    .map(|spanset| spanset.members.into_rows())
-                    .reduce(|one, other| structural::merged(&one, &other));
-                let spanset =
-                    |rows| Spanset { members: Members::List(rows), attributes: Vec::new() };
-                output.extend(all.map(spanset));
+                let members = Members::List(rows_of(input));
+                output.push(Spanset { members, attributes: Vec::new() });
             }
         }
         Ok(output)
     }
 
     /// None or one spanset, but for a pipeline that groups.
-    fn spansets(
-        &self,
-        expr: &'a Spansets,
-        input: &Spanset,
-    ) -> Result<Vec<Spanset>, EvalError> {
+    fn spansets(&self, expr: &'a Spansets, input: &Spanset) -> Result<Vec<Spanset>, EvalError> {
         let rows = match expr {
             Spansets::Filter(filter) => self.filter(*filter, &input.members),
             Spansets::Pipeline(stages) => return self.pipeline(stages, vec![input.clone()]),
             Spansets::Both(lhs, rhs) => {
                 let lhs = rows_of(self.spansets(lhs, input)?);
-                let rhs = if lhs.is_empty() { lhs.clone() } else { rows_of(self.spansets(rhs, input)?) };
+                let rhs =
+                    if lhs.is_empty() { lhs.clone() } else { rows_of(self.spansets(rhs, input)?) };
                 if rhs.is_empty() { rhs } else { structural::merged(&lhs, &rhs) }
             }
             Spansets::Either(lhs, rhs) => {
@@ -237,12 +227,15 @@ impl<'a> Run<'a> {
 }
 
 /// All rows of some spansets of one trace, ascending and distinct.
-fn rows_of(spansets: Vec<Spanset>) -> Vec<u32> {
-    spansets
-        .into_iter()
-        .map(|spanset| spanset.members.into_rows())
-        .reduce(|one, other| structural::merged(&one, &other))
-        .unwrap_or_default()
+fn rows_of(mut spansets: Vec<Spanset>) -> Vec<u32> {
+    if spansets.len() <= 1 {
+        return spansets.pop().map(|only| only.members.into_rows()).unwrap_or_default();
+    }
+    let mut rows: Vec<u32> =
+        spansets.into_iter().flat_map(|spanset| spanset.members.into_rows()).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
 }
 
 /// Sets an attribute of a spanset; the last stage that says it counts.
@@ -273,3 +266,7 @@ fn zip(mut one: Vec<bool>, other: &[bool], join: impl Fn(bool, bool) -> bool) ->
     }
     one
 }
+
+#[cfg(test)]
+#[path = "spansets_tests.rs"]
+mod tests;

@@ -106,8 +106,8 @@ fn descendants(tree: &Tree, lhs: &[u32], rhs: &[u32]) -> Vec<bool> {
 
 /// The spans of one trace that share a parent are siblings, and so are its roots.
 fn siblings(tree: &Tree, lhs: &[u32], rhs: &[u32]) -> Vec<bool> {
-    // For each parent: one child that is in `lhs`, `None` if there are more.
-    let mut families: HashMap<Option<usize>, Option<usize>, foldhash::fast::FixedState> =
+    // For each family: one member that is in `lhs`, `None` if there are more.
+    let mut families: HashMap<Family, Option<usize>, foldhash::fast::FixedState> =
         HashMap::default();
     for row in lhs.iter().map(|row| *row as usize) {
         if let Some(family) = family(tree, row) {
@@ -121,10 +121,20 @@ fn siblings(tree: &Tree, lhs: &[u32], rhs: &[u32]) -> Vec<bool> {
     rhs.iter().map(|row| has_sibling(*row as usize).unwrap_or(false)).collect()
 }
 
-/// What a span has in common with its siblings: its parent's row, or being a root (`Some(None)`).
-fn family(tree: &Tree, row: usize) -> Option<Option<usize>> {
-    let parent = tree.parent_row(row);
-    (tree.is_related(row) && (parent.is_some() || tree.is_root(row))).then_some(parent)
+/// What a span has in common with its siblings.
+#[derive(PartialEq, Eq, Hash)]
+enum Family {
+    Roots,
+    ChildrenOf(usize),
+}
+
+/// `None` for a span without siblings: one that is not related, or a top that is not a root.
+fn family(tree: &Tree, row: usize) -> Option<Family> {
+    match tree.parent_row(row) {
+        _ if !tree.is_related(row) => None,
+        Some(parent) => Some(Family::ChildrenOf(parent)),
+        None => tree.is_root(row).then_some(Family::Roots),
+    }
 }
 
 fn has(rows: &[u32], row: usize) -> bool {
@@ -134,3 +144,7 @@ fn has(rows: &[u32], row: usize) -> bool {
 fn pick(rows: &[u32], marks: &[bool], wanted: bool) -> Vec<u32> {
     rows.iter().zip(marks).filter(|(_, mark)| **mark == wanted).map(|(row, _)| *row).collect()
 }
+
+#[cfg(test)]
+#[path = "structural_tests.rs"]
+mod tests;

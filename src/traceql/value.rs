@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write as _;
 
 use traceql_grammar::ast::{BinaryOp, Kind, Static, Status};
-use traceql_grammar::int_arithmetic;
+use traceql_grammar::{go_duration, int_arithmetic};
 
 use crate::columns::CellValue;
 use crate::trace::{Scalar, Value};
@@ -151,7 +150,7 @@ impl<'a> Val<'a> {
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(value) => Value::Int(*value),
             Self::Float(value) => Value::Double(*value),
-            Self::Duration(value) => Value::String(duration_text(*value)),
+            Self::Duration(value) => Value::String(go_duration(*value)),
             Self::Text(text) => Value::String(text.clone().into_owned()),
             Self::Status(code) => Value::String(status_text(*code)),
             Self::Kind(code) => Value::String(kind_text(*code)),
@@ -218,9 +217,7 @@ fn number_order(lhs: Number, rhs: Number) -> Option<Ordering> {
         (Number::Int(lhs), Number::Int(rhs)) => Some(lhs.cmp(&rhs)),
         (Number::Float(lhs), Number::Float(rhs)) => lhs.partial_cmp(&rhs),
         (Number::Int(lhs), Number::Float(rhs)) => int_float_order(lhs, rhs),
-        (Number::Float(lhs), Number::Int(rhs)) => {
-            int_float_order(rhs, lhs).map(Ordering::reverse)
-        }
+        (Number::Float(lhs), Number::Int(rhs)) => int_float_order(rhs, lhs).map(Ordering::reverse),
     }
 }
 
@@ -282,18 +279,28 @@ impl IntRange {
         let up_to = |last: Option<i64>| {
             last.map_or(Self::NONE, |last| Self { first: i64::MIN, last, outside: false })
         };
+        let below = if exact { floor.checked_sub(1) } else { Some(floor) };
         Some(match op {
-            Compare::Eq if exact => Self { first: floor, last: floor, outside: false },
-            Compare::Eq => Self::NONE,
-            Compare::Ne if exact => Self { first: floor, last: floor, outside: true },
-            Compare::Ne => Self { outside: true, ..Self::NONE },
+            Compare::Eq | Compare::Ne => {
+                let one = Self { first: floor, last: floor, outside: false };
+                let equal = if exact { one } else { Self::NONE };
+                Self { outside: op == Compare::Ne, ..equal }
+            }
+            Compare::Lt => up_to(below),
             Compare::Le => up_to(Some(floor)),
-            Compare::Lt if exact => up_to(floor.checked_sub(1)),
-            Compare::Lt => up_to(Some(floor)),
-            Compare::Gt => Self { first: i64::MIN, last: floor, outside: true },
-            Compare::Ge if exact => Self { first: floor, last: i64::MAX, outside: false },
-            Compare::Ge => Self { first: i64::MIN, last: floor, outside: true },
+            Compare::Gt => Self { outside: true, ..up_to(Some(floor)) },
+            Compare::Ge => Self { outside: true, ..up_to(below) },
         })
+    }
+
+    /// The least and the largest int in it; `None` if it is not one piece, or empty.
+    pub(super) fn bounds(self) -> Option<(i64, i64)> {
+        let Self { first, last, outside } = self;
+        match outside {
+            false if first <= last => Some((first, last)),
+            true if first == i64::MIN => Some((last.checked_add(1)?, i64::MAX)),
+            _ => None,
+        }
     }
 
     pub(super) fn contains(self, value: i64) -> bool {
@@ -382,45 +389,6 @@ pub(super) fn kind_text(code: i32) -> String {
     }
 }
 
-/// A duration as Go prints it: `1h0m1.5s`, `250µs`, `0s`.
-pub(super) fn duration_text(nanoseconds: i64) -> String {
-    let mut text = String::new();
-    if nanoseconds < 0 {
-        text.push('-');
-    }
-    let rest = nanoseconds.unsigned_abs();
-    let (unit, name) = match rest {
-        0 => return "0s".to_owned(),
-        1..1_000 => (1, "ns"),
-        1_000..1_000_000 => (1_000, "µs"),
-        1_000_000..1_000_000_000 => (1_000_000, "ms"),
-        _ => (1_000_000_000, "s"),
-    };
-    let (whole, fraction) = (rest / unit, rest % unit);
-    let minutes = if name == "s" { whole / 60 } else { 0 };
-    let write = if minutes >= 60 {
-        write!(text, "{}h{}m{}", minutes / 60, minutes % 60, whole % 60)
-    } else if minutes > 0 {
-        write!(text, "{minutes}m{}", whole % 60)
-    } else {
-        write!(text, "{whole}")
-    };
-    write.expect("a string takes all that is written");
-    if fraction > 0 {
-        let digits = unit.ilog10() as usize;
-        let fraction = format!("{fraction:0digits$}");
-        text.push('.');
-        text.push_str(fraction.trim_end_matches('0'));
-    }
-    text.push_str(name);
-    text
-}
-
-/// A float as the language prints it: its shortest form, with `.0` where nothing else tells it from an int.
-pub(super) fn float_text(value: f64) -> String {
-    format!("{value:?}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -439,8 +407,7 @@ mod tests {
 
     #[test]
     fn a_range_of_ints_says_what_a_comparison_says() {
-        let ops =
-            [Compare::Eq, Compare::Ne, Compare::Lt, Compare::Le, Compare::Gt, Compare::Ge];
+        let ops = [Compare::Eq, Compare::Ne, Compare::Lt, Compare::Le, Compare::Gt, Compare::Ge];
         let numbers = [
             Val::Int(0),
             Val::Int(i64::MIN),
@@ -482,23 +449,6 @@ mod tests {
         assert_eq!(mixed, Val::Float(5e8));
         assert_eq!(arithmetic(BinaryOp::Add, &Val::Nil, &Val::Int(2)), Val::Nil);
         assert_eq!(arithmetic(BinaryOp::Add, &Val::text("a"), &Val::Int(2)), Val::Nil);
-    }
-
-    #[test]
-    fn durations_print_as_in_go() {
-        let texts = [
-            (0, "0s"),
-            (1, "1ns"),
-            (-1_100, "-1.1µs"),
-            (416_588_787, "416.588787ms"),
-            (1_500_000_000, "1.5s"),
-            (90_000_000_000, "1m30s"),
-            (86_400_000_000_000, "24h0m0s"),
-            (3_600_000_000_001, "1h0m0.000000001s"),
-        ];
-        for (nanoseconds, text) in texts {
-            assert_eq!(duration_text(nanoseconds), text);
-        }
     }
 
     #[test]
