@@ -33,6 +33,9 @@ pub mod runtime;
 /// OTLP protobuf and JSON to columns and back.
 pub mod otlp;
 
+/// A query: bound, planned, evaluated.
+pub mod traceql;
+
 // --- storage
 
 /// The bucket: the only room that talks to it.

@@ -1,0 +1,127 @@
+//! What an answer says of a trace and its spans.
+
+use traceql_grammar::ast::{Attribute, Intrinsic};
+
+use super::plan::{Mention, Owner, Plan, owner_of};
+use super::rows::{Place, Rows};
+use super::spansets::Spanset;
+use super::value::Val;
+use super::{ServiceCount, SpanMatch, SpansetMatch, TraceMatch};
+use crate::trace::Value;
+
+/// Tells a trace with its spansets, each cut to `spans_max` spans (0: all).
+pub(super) fn trace_match(
+    rows: &Rows<'_>,
+    plan: &Plan,
+    trace: usize,
+    spansets: Vec<Spanset>,
+    spans_max: usize,
+) -> TraceMatch {
+    let traces = &rows.batch.traces;
+    let service = |stats: &crate::columns::ServiceStats| ServiceCount {
+        service: traces.strings.text(stats.service).to_owned(),
+        spans: stats.spans,
+        errors: stats.errors,
+    };
+    TraceMatch {
+        id: traces.id[trace],
+        start: traces.start[trace],
+        duration: traces.duration(trace),
+        root_service: traces.root_service(trace).to_owned(),
+        root_name: traces.root_name(trace).to_owned(),
+        services: traces.services(trace).iter().map(service).collect(),
+        spansets: spansets
+            .into_iter()
+            .map(|spanset| spanset_match(rows, plan, spanset, spans_max))
+            .collect(),
+    }
+}
+
+fn spanset_match(rows: &Rows<'_>, plan: &Plan, spanset: Spanset, spans_max: usize) -> SpansetMatch {
+    let batch = rows.batch;
+    let Spanset { members, attributes } = spanset;
+    let mut members = members.into_rows();
+    let matched = u32::try_from(members.len()).expect("rows are u32");
+    let key = |row: &u32| (batch.start[*row as usize], batch.span_id[*row as usize], *row);
+    if spans_max > 0 && spans_max < members.len() {
+        members.select_nth_unstable_by_key(spans_max, key);
+        members.truncate(spans_max);
+    }
+    members.sort_unstable_by_key(key);
+    let spans = members.iter().map(|row| span_match(rows, plan, *row as usize)).collect();
+    SpansetMatch { matched, attributes, spans }
+}
+
+fn span_match(rows: &Rows<'_>, plan: &Plan, row: usize) -> SpanMatch {
+    let batch = rows.batch;
+    let mut attributes = Vec::new();
+    let mut name = None;
+    for mention in &plan.mentions {
+        if mention.field == Attribute::Intrinsic(Intrinsic::Name) {
+            let text = batch.name.as_ref().and_then(|names| names.get(row));
+            name = Some(text.unwrap_or_default().to_owned());
+        } else if let Some(key) = key_of(&mention.field)
+            && let Some(value) = shown(rows, mention, row)
+        {
+            attributes.push((key, value));
+        }
+    }
+    let (start, duration) = (batch.start[row], batch.duration[row]);
+    SpanMatch { id: batch.span_id[row], start, duration, name, attributes }
+}
+
+/// The key without its scope; `None` for what an answer tells elsewhere.
+fn key_of(field: &Attribute) -> Option<String> {
+    match field {
+        Attribute::Named { name, .. } => Some(name.clone()),
+        Attribute::Intrinsic(intrinsic) => match intrinsic {
+            Intrinsic::Name
+            | Intrinsic::Duration
+            | Intrinsic::TraceDuration
+            | Intrinsic::RootName
+            | Intrinsic::RootService
+            | Intrinsic::TraceId
+            | Intrinsic::SpanId
+            | Intrinsic::Parent => None,
+            shown => Some(shown.to_string()),
+        },
+        Attribute::OfParent { .. } => None,
+    }
+}
+
+/// Of an event's or link's field the first value that is shown.
+fn shown(rows: &Rows<'_>, mention: &Mention, row: usize) -> Option<Value> {
+    let owner = owner_of(&mention.field);
+    let indexes = rows.of_row(owner, row);
+    indexes.into_iter().find_map(|index| {
+        let place = match owner {
+            Owner::Span => Place::span(row),
+            Owner::Event => Place { row, event: Some(index), link: None },
+            Owner::Link => Place { row, event: None, link: Some(index) },
+        };
+        accepted(mention, &rows.value(&mention.field, place))
+    })
+}
+
+/// A value that one of the comparisons accepts, of an array its accepted elements; all of it if mentioned without a literal.
+fn accepted(mention: &Mention, value: &Val<'_>) -> Option<Value> {
+    let accepts = |value: &Val<'_>| mention.checks.iter().any(|check| check.accepts(value));
+    match value {
+        Val::Nil => None,
+        value if mention.whole => Some(value.to_value()),
+        Val::Array(items) => {
+            let mut kept: Vec<Value> =
+                items.iter().filter(|item| accepts(&Val::of_value(item))).cloned().collect();
+            match kept.len() {
+                0 => None,
+                1 => kept.pop(),
+                _ => Some(Value::Array(kept)),
+            }
+        }
+        value => accepts(value).then(|| value.to_value()),
+    }
+}
+
+#[cfg(test)]
+#[path = "result_tests.rs"]
+mod tests;

@@ -1,0 +1,242 @@
+//! The distinct values of an attribute, for completion.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::RangeInclusive;
+
+use arrow::array::Array as _;
+use arrow::buffer::BooleanBuffer;
+use traceql_grammar::ast::{Attribute, Intrinsic, Scope};
+use traceql_grammar::{Error, go_duration, go_float, parse_attribute};
+
+use super::plan::{Owner, owner_of};
+use super::rows::{Place, Rows};
+use super::value::{Val, kind_text, status_text};
+use super::window;
+use super::{Query, compile_lenient, need};
+use crate::columns::{Batch, Projection, Strings};
+use crate::scan::Need;
+use crate::trace::Value;
+
+/// A question for the values that an attribute has on the spans that a filter keeps.
+#[derive(Debug, Clone)]
+pub struct ValueQuery {
+    field: Attribute,
+    filter: Query,
+    projection: Projection,
+}
+
+/// The type of a value, as the tag endpoints name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TagType {
+    String,
+    Int,
+    Float,
+    Bool,
+    Duration,
+    /// A status or a kind.
+    Keyword,
+}
+
+/// A value with its type.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TagValue {
+    pub kind: TagType,
+    pub text: String,
+}
+
+/// Distinct values and how often each was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ValueSet {
+    values: BTreeMap<TagValue, u64>,
+    bytes: usize,
+}
+
+/// Binds a question for the values of `attribute`, any spelling of TraceQL, on the spans that `filter` keeps. The filter is a query
+/// as it stands while it is being typed: what is unfinished in it does not count.
+///
+/// # Errors
+/// When the attribute is none, or one of a parent span.
+pub fn compile_values(attribute: &str, filter: &str) -> Result<ValueQuery, Error> {
+    let field = parse_attribute(attribute.trim())?;
+    // The words of the language's own refusal of `parent`.
+    super::compile(&format!("{{ {field} != nil }}"))?;
+    let filter = compile_lenient(filter);
+    let mut projection = filter.projection().clone();
+    need::add_field(&mut projection, &field);
+    Ok(ValueQuery { field, filter, projection })
+}
+
+impl ValueQuery {
+    /// The columns that [`ValueQuery::collect`] reads.
+    pub fn projection(&self) -> &Projection {
+        &self.projection
+    }
+
+    /// What a trace must have to add anything.
+    pub fn need(&self) -> Need {
+        let is_service = matches!(&self.field, Attribute::Named { scope: Scope::Resource, name }
+            if name == "service.name");
+        // A missing service counts as the empty one.
+        let own = if is_service { Need::Anything } else { need::has(&self.field) };
+        need::all([own, self.filter.need()])
+    }
+
+    /// Adds the values on the spans that the filter keeps, of traces that overlap the window (Unix nanoseconds). Of an array each
+    /// element counts; kvlists, bytes and mixed arrays do not.
+    pub fn collect(&self, batch: &Batch, window: &RangeInclusive<u64>, into: &mut ValueSet) {
+        let rows = self.filter.rows(batch);
+        let Some(kept) = window::rows_in(batch, window) else { return };
+        let kept = &kept & &self.filter.condition_mask(&rows);
+        if !kept.has_true() {
+            return;
+        }
+        match &self.field {
+            Attribute::Intrinsic(Intrinsic::Name) => texts(batch.name.as_ref(), &kept, into),
+            Attribute::Intrinsic(Intrinsic::StatusMessage) => {
+                texts(batch.status_message.as_ref(), &kept, into);
+            }
+            Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
+            | Attribute::Intrinsic(
+                Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion,
+            ) => self.by_resource(&rows, &kept, into),
+            Attribute::Named { scope: Scope::Span, name } => {
+                let Some(values) = batch.attributes.get(name) else { return };
+                texts(values.strings.as_ref(), &kept, into);
+                self.by_row(&rows, &kept, true, into);
+            }
+            _ => self.by_row(&rows, &kept, false, into),
+        }
+    }
+
+    fn by_row(&self, rows: &Rows<'_>, kept: &BooleanBuffer, typed_only: bool, into: &mut ValueSet) {
+        let owner = owner_of(&self.field);
+        for row in kept.set_indices() {
+            for index in rows.of_row(owner, row) {
+                let place = match owner {
+                    Owner::Span => Place::span(row),
+                    Owner::Event => Place { row, event: Some(index), link: None },
+                    Owner::Link => Place { row, event: None, link: Some(index) },
+                };
+                match rows.value(&self.field, place) {
+                    // Counted by the dictionary already.
+                    Val::Text(_) if typed_only => {}
+                    value => into.add_value(&value, 1),
+                }
+            }
+        }
+    }
+
+    /// Resources are few: each is looked at once.
+    fn by_resource(&self, rows: &Rows<'_>, kept: &BooleanBuffer, into: &mut ValueSet) {
+        let batch = rows.batch;
+        let mut counts = vec![(0_u64, 0_usize); batch.resources.len()];
+        for row in kept.set_indices() {
+            let (count, example) = &mut counts[batch.resource[row] as usize];
+            *count += 1;
+            *example = row;
+        }
+        for (count, example) in counts.into_iter().filter(|(count, _)| *count > 0) {
+            let value = rows.value(&self.field, Place::span(example));
+            let is_service = matches!(&self.field, Attribute::Named { name, scope: Scope::Resource }
+                if name == "service.name");
+            let value = if value.is_nil() && is_service { Val::text("") } else { value };
+            into.add_value(&value, count);
+        }
+    }
+}
+
+/// Counts by dictionary entry. Nulls are missing.
+fn texts(strings: Option<&Strings>, kept: &BooleanBuffer, into: &mut ValueSet) {
+    let Some(strings) = strings else { return };
+    let mut counts = vec![0_u64; strings.values().len()];
+    for row in kept.set_indices() {
+        if let Some(key) = strings.key(row) {
+            counts[key] += 1;
+        }
+    }
+    for (entry, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+        into.add(TagType::String, strings.values().value(entry).to_owned(), count);
+    }
+}
+
+impl ValueSet {
+    /// The values in the order of type and text, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (&TagValue, u64)> {
+        self.values.iter().map(|(value, count)| (value, *count))
+    }
+
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Bytes of all texts: what callers limit.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts a value that was seen `count` times.
+    pub fn add(&mut self, kind: TagType, text: String, count: u64) {
+        let bytes = text.len();
+        match self.values.entry(TagValue { kind, text }) {
+            Entry::Occupied(mut known) => *known.get_mut() += count,
+            Entry::Vacant(place) => {
+                place.insert(count);
+                self.bytes += bytes;
+            }
+        }
+    }
+
+    /// Adds all that another set holds.
+    pub fn merge(&mut self, other: Self) {
+        for (TagValue { kind, text }, count) in other.values {
+            self.add(kind, text, count);
+        }
+    }
+
+    /// Counts a resource's, scope's or span's attribute; of an array each element.
+    pub fn add_attribute(&mut self, value: &Value) {
+        self.add_value(&Val::of_value(value), 1);
+    }
+
+    fn add_value(&mut self, value: &Val<'_>, count: u64) {
+        let (kind, text) = match value {
+            Val::Nil | Val::Other(_) => return,
+            Val::Array(items) => {
+                for item in *items {
+                    self.add_value(&Val::of_value(item), count);
+                }
+                return;
+            }
+            Val::Bool(value) => (TagType::Bool, value.to_string()),
+            Val::Int(value) => (TagType::Int, value.to_string()),
+            Val::Float(value) => (TagType::Float, go_float(*value)),
+            Val::Duration(value) => (TagType::Duration, go_duration(*value)),
+            Val::Text(text) => (TagType::String, text.clone().into_owned()),
+            Val::Status(code) => (TagType::Keyword, status_text(*code)),
+            Val::Kind(code) => (TagType::Keyword, kind_text(*code)),
+        };
+        self.add(kind, text, count);
+    }
+}
+
+impl TagType {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Int => "int",
+            Self::Float => "float",
+            Self::Bool => "bool",
+            Self::Duration => "duration",
+            Self::Keyword => "keyword",
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "values_tests.rs"]
+mod tests;

@@ -1,0 +1,40 @@
+//! Which traces of a batch lie in a window of time.
+
+use std::ops::RangeInclusive;
+
+use arrow::array::BooleanBufferBuilder;
+use arrow::buffer::BooleanBuffer;
+
+use crate::columns::Batch;
+
+/// Whether a span of the trace overlaps the window (Unix nanoseconds).
+pub(super) fn has(batch: &Batch, trace: usize, window: &RangeInclusive<u64>) -> bool {
+    let (start, end) = (batch.traces.start[trace], batch.traces.end[trace]);
+    if end < *window.start() || start > *window.end() {
+        return false;
+    }
+    if window.contains(&start) || window.contains(&end) {
+        // The span that starts first, or the one that ends last, does.
+        return true;
+    }
+    batch.traces.rows(trace).any(|row| {
+        let start = batch.start[row];
+        start <= *window.end() && start.saturating_add(batch.duration[row]) >= *window.start()
+    })
+}
+
+/// The rows of the traces in the window; `None` if there are none.
+pub(super) fn rows_in(batch: &Batch, window: &RangeInclusive<u64>) -> Option<BooleanBuffer> {
+    let traces: Vec<bool> =
+        (0..batch.traces.len()).map(|trace| has(batch, trace, window)).collect();
+    traces.contains(&true).then(|| rows_of(batch, &traces))
+}
+
+/// The rows of the marked traces.
+pub(super) fn rows_of(batch: &Batch, traces: &[bool]) -> BooleanBuffer {
+    let mut bits = BooleanBufferBuilder::new(batch.rows());
+    for (trace, wanted) in traces.iter().enumerate() {
+        bits.append_n(batch.traces.rows(trace).len(), *wanted);
+    }
+    bits.finish()
+}
