@@ -289,3 +289,7 @@ fn check_scope(message: &[u8]) -> Result<(), WireError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -45,11 +45,11 @@ impl fmt::Display for Place {
 /// Why one span of a sound request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    #[error("trace id is {0}, expected 16 bytes that are not all zero")]
+    #[error("trace id is {0}, expected 16 bytes (32 hex digits in JSON) that are not all zero")]
     TraceId(Found),
-    #[error("span id is {0}, expected 8 bytes that are not all zero")]
+    #[error("span id is {0}, expected 8 bytes (16 hex digits in JSON) that are not all zero")]
     SpanId(Found),
-    #[error("parent span id is {0}, expected 8 bytes or none")]
+    #[error("parent span id is {0}, expected none or 8 bytes (16 hex digits in JSON)")]
     ParentId(Found),
     #[error("{at} is not UTF-8")]
     Text { at: Cow<'static, str> },
@@ -94,7 +94,7 @@ impl fmt::Display for Found {
         let more = if *length > start.len() { "…" } else { "" };
         match std::str::from_utf8(start) {
             Ok(text) if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) => {
-                write!(f, "{length} bytes (\"{text}{more}\", not hex)")
+                write!(f, "{length} bytes (\"{text}{more}\")")
             }
             _ => write!(f, "{length} bytes ({}{more})", const_hex::encode(start)),
         }
