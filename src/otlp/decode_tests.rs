@@ -348,3 +348,14 @@ fn replay_passes_over_what_was_refused() {
         "resource_spans[0].scope_spans[0].spans[1]: span id is empty, expected 8 bytes (16 hex digits in JSON) that are not all zero"
     );
 }
+
+#[test]
+fn a_flood_of_empty_spans_is_refused_as_a_whole() {
+    let mut body = Vec::new();
+    wrap(&mut body, 1, |out| wrap(out, 2, |out| out.extend([0x12, 0].repeat(REJECTED_MAX + 1))));
+    assert_eq!(
+        decode(&body).err().unwrap().to_string(),
+        "more than 65536 spans are wrong, the last of them: trace id is empty, expected 16 bytes \
+         (32 hex digits in JSON) that are not all zero"
+    );
+}
