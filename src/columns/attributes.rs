@@ -215,7 +215,7 @@ impl Attributes {
             }
             (ScalarValues::Int(into), ScalarValues::Int(from)) => into.extend_from_slice(from),
             (ScalarValues::Double(into), ScalarValues::Double(from)) => {
-                into.extend_from_slice(from)
+                into.extend_from_slice(from);
             }
             (ScalarValues::Bool(into), ScalarValues::Bool(from)) => into.extend_from_slice(from),
             _ => unreachable!("a column is found by its type"),

@@ -10,7 +10,7 @@ use crate::columns::{Resource, ResourceParts, Spans};
 use crate::trace::wire::{Fields, WireError};
 
 use super::attribute::check_key_value;
-use super::error::{Error, Place, Reason, Stop};
+use super::error::{Error, Place, REJECTED_MAX, Reason, Stop};
 use super::span::{self, Memory};
 
 /// What a request held.
@@ -34,7 +34,7 @@ pub struct Rejected {
 /// is not UTF-8 are rejected, the others kept. Unknown fields of the request itself are dropped.
 ///
 /// # Errors
-/// Says where the bytes are not protobuf. Nothing of such a body is taken.
+/// Says where the bytes are not protobuf, or what the request has too much of. Nothing of such a body is taken.
 pub fn decode(body: &[u8]) -> Result<Decoded, Error> {
     let mut walk = Walk::new(WhenBad::Stop);
     let mut outcome = walk.request(body, &|_| false);
@@ -97,6 +97,7 @@ impl<'a> Walk<'a> {
         match stop {
             Stop::Wire(error) => Error::Wire { place: self.place, error },
             Stop::Span(reason) => Error::Span { place: self.place, reason },
+            Stop::TooManyRejected(reason) => Error::TooManyRejected { reason },
         }
     }
 
@@ -179,6 +180,9 @@ impl<'a> Walk<'a> {
         };
         match checked {
             Err(Stop::Span(reason)) if self.when_bad == WhenBad::Reject => {
+                if self.rejected.len() == REJECTED_MAX {
+                    return Err(Stop::TooManyRejected(reason));
+                }
                 self.rejected.push(Rejected { ordinal, reason });
                 Ok(false)
             }
@@ -289,3 +293,7 @@ fn check_scope(message: &[u8]) -> Result<(), WireError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

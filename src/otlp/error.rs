@@ -5,14 +5,22 @@ use std::fmt;
 
 use crate::trace::wire::{DEPTH_MAX, WireError};
 
+/// Most spans of a request that are rejected one by one: two bytes are a wrong span, and each is remembered with its reason.
+pub(super) const REJECTED_MAX: usize = 1 << 16;
+
+/// Most events, and most links, of a request: an empty one takes ten times as much memory as it takes bytes.
+pub(super) const CHILDREN_MAX: usize = 1 << 22;
+
 /// A body that can't be taken at all: the request is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("{place}: {error}")]
     Wire { place: Place, error: WireError },
-    /// Only where all spans are known to be good, as on replay.
+    /// Where all spans are known to be good, as on replay, or where the request as a whole is too much.
     #[error("{place}: {reason}")]
     Span { place: Place, reason: Reason },
+    #[error("more than {REJECTED_MAX} spans are wrong, the last of them: {reason}")]
+    TooManyRejected { reason: Reason },
     /// The path is in JSON names; the message says line and column.
     #[error("{path}: {message}")]
     Json { path: String, message: String },
@@ -45,16 +53,18 @@ impl fmt::Display for Place {
 /// Why one span of a sound request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    #[error("trace id is {0}, expected 16 bytes that are not all zero")]
+    #[error("trace id is {0}, expected 16 bytes (32 hex digits in JSON) that are not all zero")]
     TraceId(Found),
-    #[error("span id is {0}, expected 8 bytes that are not all zero")]
+    #[error("span id is {0}, expected 8 bytes (16 hex digits in JSON) that are not all zero")]
     SpanId(Found),
-    #[error("parent span id is {0}, expected 8 bytes or none")]
+    #[error("parent span id is {0}, expected none or 8 bytes (16 hex digits in JSON)")]
     ParentId(Found),
     #[error("{at} is not UTF-8")]
     Text { at: Cow<'static, str> },
     #[error("{at} is nested deeper than {DEPTH_MAX}")]
     TooDeep { at: Cow<'static, str> },
+    #[error("more than {CHILDREN_MAX} events or links in one request")]
+    TooManyChildren,
 }
 
 impl Reason {
@@ -94,7 +104,7 @@ impl fmt::Display for Found {
         let more = if *length > start.len() { "…" } else { "" };
         match std::str::from_utf8(start) {
             Ok(text) if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) => {
-                write!(f, "{length} bytes (\"{text}{more}\", not hex)")
+                write!(f, "{length} bytes (\"{text}{more}\")")
             }
             _ => write!(f, "{length} bytes ({}{more})", const_hex::encode(start)),
         }
@@ -108,6 +118,8 @@ pub(super) enum Stop {
     Wire(WireError),
     /// The span is refused.
     Span(Reason),
+    /// So many spans are refused that the whole body is.
+    TooManyRejected(Reason),
 }
 
 impl Stop {

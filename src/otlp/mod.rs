@@ -14,9 +14,14 @@ mod decode;
 mod encode;
 mod error;
 mod group;
+mod json;
+mod print;
+mod schema;
 mod span;
 
 pub use decode::{Decoded, Rejected, decode, decode_accepted};
 pub use encode::{content_hash, encode_span};
 pub use error::{Error, Found, Place, Reason};
 pub use group::{Row, TracePieces, encode_trace, trace_pieces};
+pub use json::transcode;
+pub use print::{JsonStyle, trace_json};

@@ -1,11 +1,11 @@
 //! One `Span` message into a row of columns.
 
-use crate::columns::{Events, Links, NO_STATUS, Pool, SpanRow, Spans};
-use crate::trace::wire::{Field, Fields, WireError, put_bytes_field};
+use crate::columns::{EMPTY, Events, Links, NO_STATUS, Pool, SpanRow, Spans};
+use crate::trace::wire::{Field, Fields, put_bytes_field};
 use crate::trace::{SpanId, TraceId};
 
 use super::attribute::{self, Keys};
-use super::error::{Found, Reason, Stop};
+use super::error::{CHILDREN_MAX, Found, Reason, Stop};
 
 /// What is remembered from span to span of one request.
 #[derive(Default)]
@@ -138,7 +138,7 @@ fn event<'a>(
     field: Field<'a>,
 ) -> Result<(), Stop> {
     let owner = next_owner(&events.row)?;
-    let (mut time, mut name, mut dropped) = (0, crate::columns::EMPTY, 0);
+    let (mut time, mut name, mut dropped) = (0, EMPTY, 0);
     memory.unknown_inner.clear();
     memory.event.start();
     for part in Fields::of(field.bytes()?) {
@@ -177,7 +177,7 @@ fn link<'a>(
 ) -> Result<(), Stop> {
     let owner = next_owner(&links.row)?;
     let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
-    let (mut trace_state, mut flags, mut dropped) = (crate::columns::EMPTY, 0, 0);
+    let (mut trace_state, mut flags, mut dropped) = (EMPTY, 0, 0);
     memory.unknown_inner.clear();
     memory.link.start();
     for part in Fields::of(field.bytes()?) {
@@ -211,6 +211,22 @@ fn link<'a>(
     Ok(())
 }
 
-fn next_owner(rows: &[u32]) -> Result<u32, WireError> {
-    u32::try_from(rows.len()).map_err(|_| WireError::Truncated)
+fn next_owner(rows: &[u32]) -> Result<u32, Stop> {
+    match u32::try_from(rows.len()) {
+        Ok(owner) if rows.len() < CHILDREN_MAX => Ok(owner),
+        _ => Err(Stop::Span(Reason::TooManyChildren)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_events_of_a_request_are_bounded() {
+        let mut rows = vec![0; CHILDREN_MAX - 1];
+        assert!(next_owner(&rows).is_ok());
+        rows.push(0);
+        assert!(matches!(next_owner(&rows), Err(Stop::Span(Reason::TooManyChildren))));
+    }
 }
