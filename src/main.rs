@@ -1,5 +1,6 @@
 //! Flags, logs, config, run, exit code. Nothing else.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -45,22 +46,23 @@ fn load(flags: &Flags) -> anyhow::Result<(Config, Vec<Warning>)> {
 /// `-config.verify`: warnings are told and do no harm.
 fn verified(config: anyhow::Result<(Config, Vec<Warning>)>) -> ExitCode {
     match config {
-        Ok((_, warnings)) => {
-            let text: String = warnings.iter().map(|w| format!("warning: {w}\n")).collect();
-            match io::stderr().write_all(text.as_bytes()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::FAILURE,
-            }
-        }
+        Ok((_, warnings)) => match tell("warning", warnings) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
         Err(error) => complain(&format!("{error:#}")),
     }
 }
 
 fn complain(text: &str) -> ExitCode {
-    let text: String = text.lines().map(|line| format!("error: {line}\n")).collect();
     // Nowhere is left to say that standard error is closed.
-    drop(io::stderr().write_all(text.as_bytes()));
+    tell("error", text.lines()).ok();
     ExitCode::FAILURE
+}
+
+fn tell(what: &str, lines: impl IntoIterator<Item = impl Display>) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    lines.into_iter().try_for_each(|line| writeln!(out, "{what}: {line}"))
 }
 
 fn start(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
@@ -83,7 +85,7 @@ fn start(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let drain = Drain::new();
     let _signals = drain.on_signals()?;
-    info!(version = VERSION, target = ?config.target, "started");
+    info!(version = VERSION, "started");
     drain.stop().requested().await;
     let limit = config.server.graceful_shutdown_timeout;
     if let Err(unfinished) = drain.finished(&Clock::real(), limit).await {

@@ -1,13 +1,15 @@
 //! The shipped `tempo.yaml` is true, Tempo's own files are taken, and what is wrong is said well.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use vivace::config::{Backend, Config, Error, Warning};
+use vivace::config::{Backend, Config, Warning};
 
 /// The shipped file with the keys that most leave out: `#key: …`, no space after the `#`.
-fn whole() -> String {
-    let text = fs::read_to_string("tempo.yaml").unwrap();
+fn whole() -> io::Result<String> {
+    let text = fs::read_to_string("tempo.yaml")?;
     let lines = text.lines().map(|line| {
         let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
         match rest.strip_prefix('#') {
@@ -17,7 +19,7 @@ fn whole() -> String {
             _ => format!("{line}\n"),
         }
     });
-    lines.collect()
+    Ok(lines.collect())
 }
 
 fn variables(name: &str) -> Option<String> {
@@ -30,18 +32,21 @@ fn variables(name: &str) -> Option<String> {
     }
 }
 
-fn read(file: &str) -> Result<(Config, Vec<Warning>), Error> {
-    let text = fs::read_to_string(format!("tests/config/{file}")).unwrap();
-    Config::from_text(&text, Some(&variables))
+fn read(file: &str) -> anyhow::Result<(Config, Vec<Warning>)> {
+    let text = fs::read_to_string(format!("tests/config/{file}"))?;
+    Ok(Config::from_text(&text, Some(&variables))?)
 }
 
 fn error(text: &str) -> String {
-    Config::from_text(text, Some(&variables)).unwrap_err().to_string()
+    match Config::from_text(text, Some(&variables)) {
+        Ok((config, _)) => format!("{config:?}"),
+        Err(error) => error.to_string(),
+    }
 }
 
 #[test]
 fn the_shipped_file_is_the_defaults() {
-    for text in [fs::read_to_string("tempo.yaml").unwrap(), whole(), String::new()] {
+    for text in [fs::read_to_string("tempo.yaml").unwrap(), whole().unwrap(), String::new()] {
         let (config, warnings) = Config::from_text(&text, None).unwrap();
         assert_eq!(config, Config::default());
         assert_eq!(warnings, []);
@@ -51,7 +56,7 @@ fn the_shipped_file_is_the_defaults() {
 
 #[test]
 fn the_shipped_file_shows_every_key() {
-    assert_eq!(Config::absent_keys(&whole()).unwrap(), Vec::<String>::new());
+    assert_eq!(Config::absent_keys(&whole().unwrap()).unwrap(), Vec::<String>::new());
     // The test sees what is missing.
     let absent = Config::absent_keys("server: {http_listen_port: 1}").unwrap();
     for key in ["server.log_level", "storage", "memory"] {
@@ -60,98 +65,105 @@ fn the_shipped_file_shows_every_key() {
 }
 
 #[test]
-fn every_key_of_the_shipped_file_has_a_word() {
-    // A key is told by the comment above it, or by that of the key just above it.
-    let text = fs::read_to_string("tempo.yaml").unwrap();
-    let comments = text.lines().filter(|line| line.trim_start().starts_with("# ")).count();
-    let keys = whole().lines().filter(|line| line.contains(": ") && !line.contains("# ")).count();
-    assert!(comments * 10 > keys * 7, "{comments} comments for {keys} keys");
+fn a_file_is_optional_but_not_a_wrong_path() {
+    assert_eq!(Config::load(None, false).unwrap().0, Config::default());
+    assert_eq!(Config::load(Some(Path::new("tempo.yaml")), true).unwrap().0, Config::default());
+    let error = Config::load(Some(Path::new("tests/config/none.yaml")), false).unwrap_err();
+    assert_eq!(error.to_string(), "tests/config/none.yaml");
+    assert!(std::error::Error::source(&error).is_some());
 }
+
+/// A text, and how its error begins.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "server:\n  log_level: info\n\n  htp_listen_port: 1\n",
+        "unknown key `htp_listen_port` at line 4, column 3; did you mean `http_listen_port`?",
+    ),
+    ("colour: red", "unknown key `colour` at line 1, column 1"),
+    (
+        "storage: {trace: {s3: {buckett: a}}}",
+        "unknown key `buckett` at line 1, column 24; did you mean `bucket`?",
+    ),
+    (
+        "distributor: {receivers: {otlp: {protocols: {gprc: }}}}",
+        "unknown key `gprc` at line 1, column 46; did you mean `grpc`?",
+    ),
+    (
+        "a: 1\nservre: {}",
+        "unknown key `a` at line 1, column 1\n\
+             unknown key `servre` at line 2, column 1; did you mean `server`?",
+    ),
+    (
+        "server:\n  http_listen_port: many\n",
+        "`http_listen_port` at line 2, column 21: found `many`, \
+             allowed is a whole number from 0 to 65535",
+    ),
+    (
+        "server: {http_listen_port: 70000}",
+        "`http_listen_port` at line 1, column 28: found `70000`, \
+             allowed is a whole number from 0 to 65535",
+    ),
+    (
+        "server: {http_listen_port: 1.5}",
+        "`http_listen_port` at line 1, column 28: found `1.5`, allowed is a whole number",
+    ),
+    (
+        "server: [1]",
+        "`server` at line 1, column 9: found a list, allowed is a map with one of \
+             `http_listen_address`, `http_listen_port`, `grpc_listen_address`, \
+             `grpc_listen_port`, `log_level`, `log_format`, `graceful_shutdown_timeout`",
+    ),
+    (
+        "server: {log_level: loud}",
+        "`log_level` at line 1, column 21: found `loud`, allowed is one of `trace`, \
+             `debug`, `info`, `warn`, `error`",
+    ),
+    ("target: querier", "`target` at line 1, column 9: found `querier`, allowed is `all`"),
+    (
+        "multitenancy_enabled: maybe",
+        "`multitenancy_enabled` at line 1, column 23: found `maybe`, allowed is `true` or `false`",
+    ),
+    (
+        "ingester: {max_block_duration: 15}",
+        "`max_block_duration` at line 1, column 32: found `15`, allowed is a time with its \
+             unit, as in `30s`, `1h30m` or `7d`",
+    ),
+    (
+        "distributor: {max_body_bytes: 64 cats}",
+        "`max_body_bytes` at line 1, column 31: found `64 cats`, allowed is bytes as a whole \
+             number or with a unit, as in `64MiB`",
+    ),
+    (
+        "memory: {limit: much}",
+        "`limit` at line 1, column 17: found `much`, allowed is bytes as a whole number or \
+             with a unit, as in `2GiB`",
+    ),
+    (
+        "distributor: {receivers: {otlp: {protocols: {grpc: {endpoint: 4317}}}}}",
+        "`endpoint` at line 1, column 63: `4317` is not an address and a port, as in \
+             `0.0.0.0:4317`",
+    ),
+    ("target: all\ntarget: all", "duplicate key `target` at line 2, column 1"),
+    ("server: {\n", "not YAML at line "),
+    (
+        "server: {http_tls_config: {cert_file: a}}",
+        "`server.http_tls_config` at line 1, column 10: TLS is not served: put a proxy in \
+             front that does",
+    ),
+    (
+        "overrides: {ingestion_rate_limit_bytes: 5}",
+        "`overrides.ingestion_rate_limit_bytes` at line 1, column 13: the flat form",
+    ),
+    (
+        "server: {http_listen_address: '${NOBODY}'}",
+        "the variable `NOBODY` in `http_listen_address` at line 1, column 31 is not set and \
+             has no default",
+    ),
+];
 
 #[test]
 fn what_is_wrong_is_said_with_key_and_place() {
-    for (text, says) in [
-        (
-            "server:\n  log_level: info\n\n  htp_listen_port: 1\n",
-            "unknown key `htp_listen_port` at line 4, column 3; did you mean `http_listen_port`?",
-        ),
-        ("colour: red", "unknown key `colour` at line 1, column 1"),
-        (
-            "storage: {trace: {s3: {buckett: a}}}",
-            "unknown key `buckett` at line 1, column 24; did you mean `bucket`?",
-        ),
-        (
-            "distributor: {receivers: {otlp: {protocols: {gprc: }}}}",
-            "unknown key `gprc` at line 1, column 46; did you mean `grpc`?",
-        ),
-        (
-            "a: 1\nservre: {}",
-            "unknown key `a` at line 1, column 1\n\
-             unknown key `servre` at line 2, column 1; did you mean `server`?",
-        ),
-        (
-            "server:\n  http_listen_port: many\n",
-            "`http_listen_port` at line 2, column 21: found `many`, \
-             allowed is a whole number from 0 to 65535",
-        ),
-        (
-            "server: {http_listen_port: 70000}",
-            "`http_listen_port` at line 1, column 28: found `70000`, \
-             allowed is a whole number from 0 to 65535",
-        ),
-        (
-            "server: [1]",
-            "`server` at line 1, column 9: found a list, allowed is a map with one of \
-             `http_listen_address`, `http_listen_port`, `grpc_listen_address`, \
-             `grpc_listen_port`, `log_level`, `log_format`, `graceful_shutdown_timeout`",
-        ),
-        (
-            "server: {log_level: loud}",
-            "`log_level` at line 1, column 21: found `loud`, allowed is one of `trace`, \
-             `debug`, `info`, `warn`, `error`",
-        ),
-        ("target: querier", "`target` at line 1, column 9: found `querier`, allowed is `all`"),
-        (
-            "multitenancy_enabled: maybe",
-            "`multitenancy_enabled` at line 1, column 23: found `maybe`, allowed is `true` or `false`",
-        ),
-        (
-            "ingester: {max_block_duration: 15}",
-            "`max_block_duration` at line 1, column 32: found `15`, allowed is a time with its \
-             unit, as in `30s`, `1h30m` or `7d`",
-        ),
-        (
-            "distributor: {max_body_bytes: 64 cats}",
-            "`max_body_bytes` at line 1, column 31: found `64 cats`, allowed is bytes as a whole \
-             number or with a unit, as in `64MiB`",
-        ),
-        (
-            "memory: {limit: [1]}",
-            "`limit` at line 1, column 17: found a list, allowed is bytes as a whole number or \
-             with a unit, as in `64MiB`",
-        ),
-        (
-            "distributor: {receivers: {otlp: {protocols: {grpc: {endpoint: 4317}}}}}",
-            "`endpoint` at line 1, column 63: `4317` is not an address and a port, as in \
-             `0.0.0.0:4317`",
-        ),
-        ("target: all\ntarget: all", "duplicate key `target` at line 2, column 1"),
-        ("server: {\n", "not YAML at line "),
-        (
-            "server: {http_tls_config: {cert_file: a}}",
-            "`server.http_tls_config` at line 1, column 10: TLS is not served: put a proxy in \
-             front that does",
-        ),
-        (
-            "overrides: {ingestion_rate_limit_bytes: 5}",
-            "`overrides.ingestion_rate_limit_bytes` at line 1, column 13: the flat form",
-        ),
-        (
-            "server: {http_listen_address: '${NOBODY}'}",
-            "the variable `NOBODY` in `http_listen_address` at line 1, column 31 is not set and \
-             has no default",
-        ),
-    ] {
+    for (text, says) in WRONG {
         let error = error(text);
         assert!(error.starts_with(says), "{text}\n{error}\n{says}");
     }
@@ -182,22 +194,24 @@ ingester: {trace_idle_period: 1.5s, max_block_duration: 7d, max_live_bytes: 1GiB
 distributor: {max_body_bytes: 5MB, receivers: {otlp: {protocols: {http: }}}}
 query_frontend: {query_end_cutoff: 0}
 memory: {limit: 2GiB}
+overrides: {defaults: {global: {max_bytes_per_trace: 1.5e+07}}}
 storage: {trace: {local: {path: '${HOME_OF_NOBODY:-/data}/blocks'}, wal: {path: '${NOBODY:-}'}}}
 multitenancy_enabled: yes
 ";
     let (config, warnings) = Config::from_text(text, Some(&variables)).unwrap();
     assert_eq!(warnings, []);
     let default = Config::default();
-    assert_eq!(config.server.graceful_shutdown_timeout, Duration::from_secs(5400));
+    assert_eq!(config.server.graceful_shutdown_timeout, Duration::from_mins(90));
     assert_eq!(config.server.http_listen_port, 3200);
     assert_eq!(config.ingester.trace_idle_period, Duration::from_millis(1500));
-    assert_eq!(config.ingester.max_block_duration, Duration::from_secs(7 * 86_400));
+    assert_eq!(config.ingester.max_block_duration, Duration::from_hours(168));
     assert_eq!(config.ingester.max_live_bytes, 1 << 30);
     assert_eq!(config.ingester.max_block_spans, default.ingester.max_block_spans);
     assert_eq!(config.distributor.max_body_bytes, 5_000_000);
     assert_eq!(config.distributor.otlp_grpc(), None);
     assert_eq!(config.distributor.otlp_http(), default.distributor.otlp_http());
     assert_eq!(config.memory.limit_bytes(), 2 << 30);
+    assert_eq!(config.overrides.defaults.global.max_bytes_per_trace, 15_000_000);
     assert_eq!(config.storage.trace.local.path.to_str(), Some("/data/blocks"));
     assert_eq!(config.storage.trace.wal, default.storage.trace.wal);
     assert!(config.multitenancy_enabled);
@@ -215,7 +229,7 @@ fn variables_are_left_alone_unless_asked_for() {
 fn tempos_own_files_are_taken_with_warnings() {
     let (local, warnings) = read("local.yaml").unwrap();
     assert_eq!(local.check().unwrap(), []);
-    assert_eq!(local.compactor.compaction.block_retention, Duration::from_secs(3600));
+    assert_eq!(local.compactor.compaction.block_retention, Duration::from_hours(1));
     assert_eq!(local.distributor.otlp_grpc().unwrap().to_string(), "0.0.0.0:4317");
     assert_eq!(local.distributor.otlp_http().unwrap().to_string(), "127.0.0.1:4318");
     assert_eq!(
@@ -247,7 +261,7 @@ fn tempos_own_files_are_taken_with_warnings() {
     );
 
     let (v3, warnings) = read("v3.yaml").unwrap();
-    assert_eq!(v3.compactor.compaction.block_retention, Duration::from_secs(720 * 3600));
+    assert_eq!(v3.compactor.compaction.block_retention, Duration::from_hours(720));
     assert!(keys(&warnings).contains(&"query_frontend.mcp_server"), "{warnings:?}");
 }
 

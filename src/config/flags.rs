@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 
 use crate::telemetry;
 
@@ -11,7 +11,7 @@ use super::Target;
 
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
-#[command(name = "vivace", version = telemetry::version_and_revision(), disable_version_flag = true,
+#[command(name = "vivace", bin_name = "vivace", version = telemetry::version_and_revision(), disable_version_flag = true,
     about = "A trace database: OTLP in, Parquet blocks in object storage, TraceQL out over Grafana Tempo's API")]
 #[command(after_help = "Flags may have one dash or two, and a value after a space or `=`.")]
 pub struct Flags {
@@ -19,18 +19,20 @@ pub struct Flags {
     #[arg(long = "config.file", value_name = "PATH")]
     pub config_file: Option<PathBuf>,
     /// Fill in `${NAME}` and `${NAME:-default}` in the config from the environment
-    #[arg(long = "config.expand-env", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long = "config.expand-env", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     pub config_expand_env: bool,
     /// Check the config, print what is wrong with it, and exit with 0 or 1
-    #[arg(long = "config.verify", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long = "config.verify", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     pub config_verify: bool,
     /// Which parts run; rules over the config [allowed: all]
     #[arg(long, value_parser = target)]
     pub target: Option<Target>,
     /// Print the version and exit
-    #[arg(long, action = clap::ArgAction::Version)]
+    #[arg(long, action = ArgAction::Version)]
     version: Option<bool>,
 }
 

@@ -3,7 +3,8 @@
 use std::fs;
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer};
 
 /// Where neither the machine nor its container says what it has.
 const UNKNOWN_MACHINE_BYTES: u64 = 2 << 30;
@@ -13,7 +14,14 @@ const UNKNOWN_MACHINE_BYTES: u64 = 2 << 30;
 #[serde(default)]
 pub struct Memory {
     /// 0: half of the machine or of the container's limit.
+    #[serde(deserialize_with = "bytes")]
     pub limit: ByteSize,
+}
+
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    let allowed = &"bytes as a whole number or with a unit, as in `2GiB`";
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), allowed))
 }
 
 impl Memory {

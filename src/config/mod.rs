@@ -1,6 +1,6 @@
 //! `tempo.yaml`: each room's part put together, checked as a whole.
 //!
-//! Tempo's keys keep Tempo's names and places. A key that Tempo has and Vivace has no use for is a [`Warning`] with the
+//! Tempo's keys keep Tempo's names and places. A key that Tempo has and Vivace has no use for is a warning with the
 //! reason; any other unknown key is an error with the place and the nearest name. Times are texts with a unit (`1h30m`,
 //! `7d`, `0`), numbers of bytes may have one (`64MiB`). A key without a value is as good as not there. `tempo.yaml` at
 //! the top of the repository shows every key with its default.
@@ -93,8 +93,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The config in the file, or the defaults without one. With `expand_env`, `${NAME}` and `${NAME:-default}` in values are filled
-    /// in from the environment. The values are not yet checked against one another: [`Config::check`].
+    /// The config in the file, or the defaults without one. With `expand_env`, `${NAME}` and `${NAME:-default}` in values
+    /// are filled in from the environment. The values are not yet checked against one another: [`Config::check`].
     ///
     /// # Errors
     /// A file that cannot be read, and what [`Config::from_text`] refuses.
@@ -144,12 +144,14 @@ fn read(text: &str, variables: Option<Variables<'_>>) -> Result<(Config, Notes),
     let notes = RefCell::new(notes);
     let config = Config::deserialize(Reader::new(&root, &notes));
     let mut notes = notes.into_inner();
+    notes.warnings.sort_by_key(|warning| warning.place);
     match config {
         Ok(config) if notes.problems.is_empty() => Ok((config, notes)),
-        Ok(_) => Err(Error::Wrong(notes.problems)),
-        Err(problem) => {
-            notes.problems.push(problem);
-            Err(Error::Wrong(notes.problems))
+        config => {
+            let mut problems = notes.problems;
+            problems.extend(config.err());
+            problems.sort_by_key(Problem::place);
+            Err(Error::Wrong(problems))
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct Limits {
 pub struct IngestionLimits {
     /// Bytes of OTLP a second.
     pub rate_limit_bytes: u64,
-    /// Bytes of OTLP at once, after a pause.
+    /// Bytes of OTLP at once, after a pause. At least one whole request, or it could never be taken in.
     pub burst_size_bytes: u64,
     /// Longest attribute value; longer ones are cut. 0: nothing is cut, the request's size decides.
     pub max_attribute_bytes: usize,
@@ -64,7 +64,7 @@ pub struct GlobalLimits {
 
 impl Default for IngestionLimits {
     fn default() -> Self {
-        Self { rate_limit_bytes: 30_000_000, burst_size_bytes: 30_000_000, max_attribute_bytes: 0 }
+        Self { rate_limit_bytes: 30_000_000, burst_size_bytes: 64 << 20, max_attribute_bytes: 0 }
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Warning {
 /// Why there is no config.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Read { path: PathBuf, source: io::Error },
     /// All that was found wrong, one a line.
     #[error("{}", lines(.0))]
@@ -68,6 +68,19 @@ impl fmt::Display for Warning {
 impl Problem {
     pub(super) fn check(key: &str, message: impl fmt::Display) -> Self {
         Self::Check { key: key.to_owned(), message: message.to_string() }
+    }
+
+    /// Where it is, if it is in the file.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::UnknownKey { place, .. }
+            | Self::DuplicateKey { place, .. }
+            | Self::Refused { place, .. }
+            | Self::Value { place, .. }
+            | Self::Variable { place, .. }
+            | Self::Syntax { place, .. } => *place,
+            Self::Check { .. } => Place::default(),
+        }
     }
 
     /// Says where, unless that is known already.
@@ -136,20 +149,20 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
         let mut row = vec![i];
         for j in 1..=b.len() {
-            let changed = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = changed.min(last[j] + 1).min(row[j - 1] + 1);
+            let changed = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(above[j] + 1).min(row[j - 1] + 1);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 least = least.min(before[j - 2] + 1);
             }
             row.push(least);
         }
-        before = std::mem::replace(&mut last, row);
+        before = std::mem::replace(&mut above, row);
     }
-    last[b.len()]
+    above[b.len()]
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

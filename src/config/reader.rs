@@ -1,7 +1,7 @@
 //! From the tree to the rooms' own types, by serde.
 //!
-//! Why not straight from the YAML library: a key that only Tempo needs has to become a warning, a wrong one an error with the
-//! nearest name, a `Duration` and a number of bytes a text with a unit in every room without annotations, a key
+//! Why not straight from the YAML library: a key that only Tempo needs has to become a warning, a wrong one an error with
+//! the nearest name, a `Duration` and a number of bytes a text with a unit in every room without annotations, a key
 //! without a value its default, and a secret must not show.
 
 use std::cell::RefCell;
@@ -18,9 +18,12 @@ use super::problem::{Problem, Warning, nearest, one_of};
 use super::tempo::{self, Verdict};
 use super::tree::{Entry, Kind, Node};
 
-/// A struct of this name takes a key without a value as "on, with its defaults", as a Collector does. In all others such
+/// Structs of these names take a key without a value as "on, with its defaults", as a Collector does. In all others such
 /// a key is as good as not there.
-const NULL_MEANS_ON: &str = "Protocols";
+const NULL_IS_ON: [&str; 2] = ["Receivers", "Protocols"];
+
+/// Second names of keys: nothing is absent where they are.
+const SECOND_NAMES: [&str; 1] = ["backend_worker"];
 
 /// What is learned on the way, beside the values.
 #[derive(Debug, Default)]
@@ -32,16 +35,18 @@ pub(super) struct Notes {
 }
 
 /// One node on its way into a type.
+#[derive(Clone)]
 pub(super) struct Reader<'a> {
     node: &'a Node,
     notes: &'a RefCell<Notes>,
     /// The whole key, with dots.
     path: String,
+    null_is_on: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(root: &'a Node, notes: &'a RefCell<Notes>) -> Self {
-        Self { node: root, notes, path: String::new() }
+        Self { node: root, notes, path: String::new(), null_is_on: false }
     }
 
     fn key(&self) -> &str {
@@ -50,7 +55,13 @@ impl<'a> Reader<'a> {
 
     fn below(&self, key: &str, node: &'a Node) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
-        Self { node, notes: self.notes, path: format!("{}{dot}{key}", self.path) }
+        let path = format!("{}{dot}{key}", self.path);
+        Self { node, notes: self.notes, path, null_is_on: false }
+    }
+
+    fn read<T: DeserializeSeed<'a>>(self, seed: T) -> Result<T::Value, Problem> {
+        let placed = self.clone();
+        placed.placed(seed.deserialize(self))
     }
 
     fn wrong(&self, allowed: impl Display) -> Problem {
@@ -88,7 +99,7 @@ impl<'a> Reader<'a> {
     /// A number; with a unit where the key says that it is bytes.
     fn number<T: FromStr + TryFrom<u64>>(&self, allowed: &str) -> Result<T, Problem> {
         let text = self.text(allowed)?;
-        if let Ok(number) = text.parse() {
+        if let Some(number) = text.parse().ok().or_else(|| whole(text)?.parse().ok()) {
             return Ok(number);
         }
         if self.key().split('_').any(|word| word == "bytes") {
@@ -120,13 +131,15 @@ impl<'a> Reader<'a> {
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
             if fields.contains(&entry.key.as_str()) {
-                kept.push(entry)
+                kept.push(entry);
             } else {
-                self.stray(entry, fields)
+                self.stray(entry, fields);
             }
         }
-        let given = |field: &&&str| !entries.iter().any(|entry| entry.key == ***field);
-        let absent = fields.iter().filter(given).map(|field| self.below(field, self.node).path);
+        let absent = |field: &&&str| {
+            !SECOND_NAMES.contains(field) && !entries.iter().any(|entry| entry.key == ***field)
+        };
+        let absent = fields.iter().filter(absent).map(|field| self.below(field, self.node).path);
         self.notes.borrow_mut().absent.extend(absent);
         kept
     }
@@ -170,7 +183,7 @@ macro_rules! numbers {
     ($($deserialize:ident $visit:ident $number:ty, $allowed:literal;)*) => {$(
         fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
             let number = self.number::<$number>($allowed)?;
-            self.placed(visitor.$visit(number))
+            visitor.$visit(number)
         }
     )*};
 }
@@ -180,11 +193,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match &self.node.kind {
-            Kind::Null => self.placed(visitor.visit_unit()),
+            Kind::Null => visitor.visit_unit(),
             Kind::List(_) => self.deserialize_seq(visitor),
             Kind::Map(_) => self.deserialize_map(visitor),
             Kind::Text { text, .. } => {
-                let result = if let Ok(number) = text.parse::<u64>() {
+                if let Ok(number) = text.parse::<u64>() {
                     visitor.visit_u64(number)
                 } else if let Ok(number) = text.parse::<i64>() {
                     visitor.visit_i64(number)
@@ -192,8 +205,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                     visitor.visit_bool(switch)
                 } else {
                     visitor.visit_borrowed_str(text)
-                };
-                self.placed(result)
+                }
             }
         }
     }
@@ -201,7 +213,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         let allowed = "`true` or `false`";
         let switch = switch(self.text(allowed)?).ok_or_else(|| self.wrong(allowed))?;
-        self.placed(visitor.visit_bool(switch))
+        visitor.visit_bool(switch)
     }
 
     numbers! {
@@ -223,12 +235,12 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         let allowed = "a number";
         let number: f64 = self.text(allowed)?.parse().map_err(|_| self.wrong(allowed))?;
         let finite = Some(number).filter(|number| number.is_finite());
-        self.placed(visitor.visit_f64(finite.ok_or_else(|| self.wrong(allowed))?))
+        visitor.visit_f64(finite.ok_or_else(|| self.wrong(allowed))?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         let text = self.text("a text")?;
-        self.placed(visitor.visit_borrowed_str(text))
+        visitor.visit_borrowed_str(text)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -236,7 +248,8 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        if self.node.kind == Kind::Null { visitor.visit_none() } else { visitor.visit_some(self) }
+        let none = self.node.kind == Kind::Null && !self.null_is_on;
+        if none { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -253,7 +266,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             Kind::Null => &[],
             _ => return Err(self.wrong("a list")),
         };
-        self.placed(visitor.visit_seq(List { reader: &self, nodes: nodes.iter() }))
+        visitor.visit_seq(List { reader: &self, nodes: nodes.iter() })
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -262,11 +275,12 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             Kind::Null => Vec::new(),
             _ => return Err(self.wrong("a map")),
         };
-        self.placed(visitor.visit_map(Map {
+        visitor.visit_map(Map {
             reader: &self,
             entries: entries.into_iter(),
             value: None,
-        }))
+            null_is_on: false,
+        })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -278,7 +292,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         if name == "Duration" && fields == ["secs", "nanos"] {
             let duration = self.duration()?;
             let parts = [("secs", duration.as_secs()), ("nanos", duration.subsec_nanos().into())];
-            return self.placed(visitor.visit_map(MapDeserializer::new(parts.into_iter())));
+            return visitor.visit_map(MapDeserializer::new(parts.into_iter()));
         }
         let entries: &[Entry] = match &self.node.kind {
             Kind::Map(entries) => entries,
@@ -286,14 +300,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             _ => return Err(self.wrong(format_args!("a map with {}", one_of(fields)))),
         };
         let mut kept = self.sort_out(entries, fields);
-        if name != NULL_MEANS_ON {
+        let null_is_on = NULL_IS_ON.contains(&name);
+        if !null_is_on {
             kept.retain(|entry| entry.node.kind != Kind::Null);
         }
-        self.placed(visitor.visit_map(Map {
-            reader: &self,
-            entries: kept.into_iter(),
-            value: None,
-        }))
+        visitor.visit_map(Map { reader: &self, entries: kept.into_iter(), value: None, null_is_on })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -303,12 +314,21 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, Problem> {
         let text: StrDeserializer<'de, Problem> = self.text(&one_of(variants))?.into_deserializer();
-        self.placed(visitor.visit_enum(text))
+        visitor.visit_enum(text)
     }
 
     forward_to_deserialize_any! {
         i128 u128 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
     }
+}
+
+/// `1.5e+07` in digits: charts print large whole numbers so.
+fn whole(text: &str) -> Option<String> {
+    /// Above it not every whole number is a `f64`.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let number: f64 = text.parse().ok()?;
+    let exact = number.fract() == 0.0 && number.abs() <= EXACT_MAX;
+    exact.then(|| format!("{number:.0}"))
 }
 
 /// YAML 1.1's words too: Tempo's reader takes them.
@@ -334,7 +354,7 @@ impl<'de> SeqAccess<'de> for List<'_, 'de> {
     ) -> Result<Option<T::Value>, Problem> {
         let Some(node) = self.nodes.next() else { return Ok(None) };
         let Reader { notes, path, .. } = self.reader;
-        seed.deserialize(Reader { node, notes, path: path.clone() }).map(Some)
+        Reader { node, notes, path: path.clone(), null_is_on: false }.read(seed).map(Some)
     }
 }
 
@@ -342,6 +362,7 @@ struct Map<'r, 'de> {
     reader: &'r Reader<'de>,
     entries: std::vec::IntoIter<&'de Entry>,
     value: Option<&'de Entry>,
+    null_is_on: bool,
 }
 
 impl<'de> MapAccess<'de> for Map<'_, 'de> {
@@ -359,6 +380,7 @@ impl<'de> MapAccess<'de> for Map<'_, 'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
         let entry = self.value.take().expect("serde asks for a key first");
-        seed.deserialize(self.reader.below(&entry.key, &entry.node))
+        let below = self.reader.below(&entry.key, &entry.node);
+        Reader { null_is_on: self.null_is_on, ..below }.read(seed)
     }
 }

@@ -14,6 +14,9 @@ use super::problem::{Place, Problem, Warning};
 /// Levels of nesting; the deepest key of Tempo is at nine.
 const DEPTH_MAX: usize = 24;
 
+/// Parts that anchors may stand for, all together: a bomb of anchors in anchors ends here.
+const REPLAYED_MAX: usize = 10_000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) place: Place,
@@ -59,6 +62,7 @@ pub(super) fn parse(
     let options = serde_saphyr::options! {
         with_snippet: false,
         budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPLAYED_MAX },
         // Spellings are looked up in the source: what a number would be does not matter.
         non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
     };

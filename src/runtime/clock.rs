@@ -85,8 +85,9 @@ impl Clock {
                     (key, woken)
                 };
                 let _in_bed = InBed { state, key };
-                // The other end is kept until it is used: this cannot fail before.
-                woken.await.expect("a simulated clock keeps its sleepers");
+                let Ok(()) = woken.await else {
+                    unreachable!("a simulated clock keeps its sleepers until they wake");
+                };
             }
         }
     }

@@ -143,8 +143,9 @@ impl Stop {
     /// Resolves when the stop has begun. Dropping the future does no harm.
     pub async fn requested(&self) {
         let mut phase = self.phase.clone();
-        let stopping = phase.wait_for(|phase| *phase > Phase::Running).await;
-        drop(stopping.expect("a Stop keeps its Drain"));
+        let Ok(_) = phase.wait_for(|phase| *phase > Phase::Running).await else {
+            unreachable!("a Stop keeps its Drain");
+        };
     }
 
     /// Makes the process wait for the caller, who is told by `name` if it does not finish.

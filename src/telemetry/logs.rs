@@ -40,7 +40,7 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
     #[error("RUST_LOG: {0}")]
-    Filter(#[from] tracing_subscriber::filter::FromEnvError),
+    Filter(String),
     #[error("logs are already set up")]
     Twice(#[from] TryInitError),
 }
@@ -51,7 +51,7 @@ pub enum LogsError {
 /// A filter in `RUST_LOG` that cannot be read; a second call.
 pub fn init_logs(level: Level, format: Format) -> Result<(), LogsError> {
     let filter = if std::env::var_os("RUST_LOG").is_some_and(|filter| !filter.is_empty()) {
-        EnvFilter::try_from_default_env()?
+        EnvFilter::try_from_default_env().map_err(|error| LogsError::Filter(error.to_string()))?
     } else {
         EnvFilter::default().add_directive(level.filter().into())
     };

@@ -54,7 +54,7 @@ impl Registry {
     /// All metrics as `OpenMetrics` text, to be sent as [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.0).expect("a String takes all text");
+        let Ok(()) = encode(&mut text, &self.0) else { unreachable!("a String takes all text") };
         text
     }
 }
