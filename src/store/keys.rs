@@ -7,7 +7,7 @@
 //! <tenant>/blocks/<uuid>/spans.parquet, traces.parquet, resources.parquet, bloom-<shard>, index, meta.json
 //! ```
 //!
-//! All are relative to the prefix of the configuration. A [`TenantId`] is one path segment as it is.
+//! All are relative to the prefix of the configuration. A `TenantId` is one path segment as it is.
 
 use std::fmt;
 

@@ -1,11 +1,11 @@
 //! The bucket: the only room that talks to it.
 //!
-//! A [`Store`] is S3, GCS, Azure, a local folder or memory behind one small set of calls. All of them hold the one
-//! promise that everything above is built on: of several [`Store::put_if_absent`] for one key exactly one creates
-//! it. [`Store::open`] tries that out and refuses a bucket where it does not hold.
+//! A `Store` is S3, GCS, Azure, a local folder or memory behind one small set of calls. All of them hold the one
+//! promise that everything above is built on: of several `Store::put_if_absent` for one key exactly one creates
+//! it. `Store::open` tries that out and refuses a bucket where it does not hold.
 //!
-//! Keys are relative to the prefix of the configuration; their shapes are in [`keys`]. What is tried again, how long
-//! and how often is in `retry.rs`; every attempt is counted in [`Counters`].
+//! Keys are relative to the prefix of the configuration; their shapes are in `keys`. What is tried again, how long
+//! and how often is in `retry.rs`; every attempt is counted in `Counters`.
 
 mod config;
 mod counters;
@@ -51,6 +51,9 @@ use crate::failure::Kind;
 /// Most objects that one [`Store::list`] returns: 20,000 blocks have about 200,000 objects, and a listing of a million
 /// is about 200 MB of memory.
 pub const LIST_OBJECTS_MAX: usize = 1_000_000;
+
+/// What a listing of so many takes on the wire, about: the time of one is bounded by it.
+const LIST_BYTES_MAX: u64 = 512 << 20;
 
 /// A bucket. Cheap to clone; clones share the counters.
 #[derive(Clone)]
@@ -164,9 +167,10 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], or the bucket's failure.
     pub async fn get(&self, key: &Path) -> Result<Bytes, Error> {
-        let (count, objects) = (&self.counters.get, &self.objects);
-        let bytes = retry::run(&self.retry, count, key, 0, || async {
-            objects.get(key).await?.bytes().await
+        let (retry, count, objects) = (&self.retry, &self.counters.get, &self.objects);
+        let bytes = retry::run(retry, count, key, || async {
+            let answer = retry.within(0, objects.get(key)).await?;
+            retry.within(answer.meta.size, answer.bytes()).await
         })
         .await?;
         count.add_bytes(bytes.len());
@@ -196,14 +200,13 @@ impl Store {
         if range.start >= range.end {
             return Ok(Bytes::new());
         }
-        let (count, objects, wanted) = (&self.counters.get, &self.objects, &range);
-        let bytes = retry::run(&self.retry, count, key, range.end - range.start, || async {
+        let (retry, count, objects) = (&self.retry, &self.counters.get, &self.objects);
+        let wanted = &range;
+        let bytes = retry::run(retry, count, key, || async {
             let range = Some(GetRange::Bounded(wanted.clone()));
-            objects
-                .get_opts(key, GetOptions { range, ..GetOptions::default() })
-                .await?
-                .bytes()
-                .await
+            let options = GetOptions { range, ..GetOptions::default() };
+            let answer = retry.within(0, objects.get_opts(key, options)).await?;
+            retry.within(wanted.end - wanted.start, answer.bytes()).await
         })
         .await?;
         count.add_bytes(bytes.len());
@@ -220,11 +223,11 @@ impl Store {
     /// # Errors
     /// The bucket's failure. After [`Error::Unavailable`] it is unknown whether the object was written.
     pub async fn put(&self, key: &Path, body: Bytes) -> Result<(), Error> {
-        let (count, objects, body) = (&self.counters.put, &self.objects, &body);
-        let size = body.len();
-        retry::run(&self.retry, count, key, size as u64, || async move {
+        let (retry, count, objects) = (&self.retry, &self.counters.put, &self.objects);
+        let (body, size) = (&body, body.len());
+        retry::run(retry, count, key, || async move {
             count.add_bytes(size);
-            objects.put(key, PutPayload::from(body.clone())).await
+            retry.within(size as u64, objects.put(key, PutPayload::from(body.clone()))).await
         })
         .await?;
         Ok(())
@@ -237,12 +240,13 @@ impl Store {
     /// The bucket's failure. After [`Error::Unavailable`], or when the future is dropped, it is unknown whether the
     /// object was written.
     pub async fn put_if_absent(&self, key: &Path, body: Bytes) -> Result<PutOutcome, Error> {
-        let (count, objects, body) = (&self.counters.put, &self.objects, &body);
-        let size = body.len();
-        let result = retry::run(&self.retry, count, key, size as u64, || async move {
+        let (retry, count, objects) = (&self.retry, &self.counters.put, &self.objects);
+        let (body, size) = (&body, body.len());
+        let result = retry::run(retry, count, key, || async move {
             count.add_bytes(size);
             let options = PutOptions::from(PutMode::Create);
-            match objects.put_opts(key, PutPayload::from(body.clone()), options).await {
+            let put = objects.put_opts(key, PutPayload::from(body.clone()), options);
+            match retry.within(size as u64, put).await {
                 Ok(_) => Ok(PutOutcome::Created),
                 Err(e @ object_store::Error::AlreadyExists { .. }) if !retry::is_conflict(&e) => {
                     Ok(PutOutcome::AlreadyExists)
@@ -259,10 +263,12 @@ impl Store {
     /// # Errors
     /// [`Error::TooMany`], or the bucket's failure. A prefix without objects is an empty list.
     pub async fn list(&self, prefix: &Path) -> Result<Vec<Object>, Error> {
-        let found = retry::run(&self.retry, &self.counters.list, prefix, 0, || async {
-            let stream = self.objects.list(Some(prefix));
+        let retry = &self.retry;
+        let found = retry::run(retry, &self.counters.list, prefix, || async {
             // One more than allowed, to know that there are more.
-            stream.take(LIST_OBJECTS_MAX + 1).map_ok(Object::from).try_collect::<Vec<_>>().await
+            let stream = self.objects.list(Some(prefix)).take(LIST_OBJECTS_MAX + 1);
+            let all = stream.map_ok(Object::from).try_collect::<Vec<_>>();
+            retry.within(LIST_BYTES_MAX, all).await
         })
         .await?;
         bounded(prefix, found)
@@ -290,8 +296,9 @@ impl Store {
     }
 
     async fn list_with_delimiter(&self, prefix: &Path) -> Result<object_store::ListResult, Error> {
-        retry::run(&self.retry, &self.counters.list, prefix, 0, || async {
-            self.objects.list_with_delimiter(Some(prefix)).await
+        let retry = &self.retry;
+        retry::run(retry, &self.counters.list, prefix, || async {
+            retry.within(LIST_BYTES_MAX, self.objects.list_with_delimiter(Some(prefix))).await
         })
         .await
     }
@@ -301,8 +308,9 @@ impl Store {
     /// # Errors
     /// The bucket's failure.
     pub async fn delete(&self, key: &Path) -> Result<(), Error> {
-        let result = retry::run(&self.retry, &self.counters.delete, key, 0, || async {
-            self.objects.delete(key).await
+        let retry = &self.retry;
+        let result = retry::run(retry, &self.counters.delete, key, || async {
+            retry.within(0, self.objects.delete(key)).await
         });
         match result.await {
             Err(Error::NotFound { .. }) | Ok(()) => Ok(()),

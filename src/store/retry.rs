@@ -44,8 +44,17 @@ impl Default for Retry {
 const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 
 impl Retry {
-    fn timeout(&self, bytes: u64) -> Duration {
-        self.attempt_timeout + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN)
+    /// Gives a request, or a part of one, up after the time for so many bytes.
+    pub(super) async fn within<T>(
+        &self,
+        bytes: u64,
+        request: impl Future<Output = Result<T, object_store::Error>>,
+    ) -> Result<T, object_store::Error> {
+        let timeout = self.attempt_timeout + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN);
+        tokio::time::timeout(timeout, request).await.unwrap_or_else(|_| {
+            let source = format!("no answer within {timeout:?}").into();
+            Err(object_store::Error::Generic { store: "store", source })
+        })
     }
 
     /// The wait after attempt number `attempt`, from 1.
@@ -60,7 +69,6 @@ pub(super) async fn run<T, F>(
     retry: &Retry,
     count: &Operation,
     key: &Path,
-    bytes: u64,
     attempt: impl Fn() -> F,
 ) -> Result<T, Error>
 where
@@ -70,17 +78,12 @@ where
     loop {
         attempts += 1;
         count.add_request();
-        let timeout = retry.timeout(bytes);
-        let error = match tokio::time::timeout(timeout, attempt()).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(object_store::Error::NotFound { .. })) => {
+        let error = match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(object_store::Error::NotFound { .. }) => {
                 return Err(Error::NotFound { key: key.clone() });
             }
-            Ok(Err(error)) => error,
-            Err(_) => {
-                let source = format!("no answer within {timeout:?}").into();
-                object_store::Error::Generic { store: "store", source }
-            }
+            Err(error) => error,
         };
         count.add_error();
         if !is_transient(&error) {
@@ -146,6 +149,22 @@ mod tests {
             let longest = Duration::from_millis(longest);
             assert!(wait <= longest && wait >= longest / 2, "{attempt}: {wait:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_without_an_answer_is_given_up_and_tried_again() {
+        let retry = Retry {
+            attempts_max: 3,
+            backoff_initial: Duration::ZERO,
+            attempt_timeout: Duration::ZERO,
+            ..Retry::default()
+        };
+        let (count, retry) = (Operation::default(), &retry);
+        let key = Path::from("a");
+        let never = || retry.within(0, std::future::pending::<Result<(), _>>());
+        let error = run(retry, &count, &key, never).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { attempts: 3, .. }), "{error}");
+        assert_eq!(count.errors(), 3);
     }
 
     #[test]

@@ -32,7 +32,7 @@
 //!   .   *   body
 //! ```
 //!
-//! The accepted spans of a segment are numbered from 0 over all its records; [`Position`] names the first of a record.
+//! The accepted spans of a segment are numbered from 0 over all its records; `Position` names the first of a record.
 //! Blocks in the bucket name the spans that they hold by (writer id, segment, number), and replay skips those.
 //!
 //! # Rules
@@ -42,7 +42,7 @@
 //! - A record is acknowledged after the sync of its bytes. After a failed write or sync nothing more is written to that
 //!   segment or acknowledged on it; the next record goes to a new one.
 //! - A segment that cannot be read to its end was torn by a crash if nothing valid follows the place, and is damaged if
-//!   something does. Both end the segment; [`Replay`] reports the two apart.
+//!   something does. Both end the segment; `Replay` reports the two apart.
 //! - After a start new records go to a new segment.
 
 mod append;
