@@ -51,7 +51,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, Error> {
 /// Reads a request of which it is known which spans were refused: those are passed over. Ordinals as in [`Rejected`].
 ///
 /// # Errors
-/// When the bytes are not protobuf, or when a span that was not refused is one that [`decode`] rejects.
+/// When the bytes are not protobuf, or when a span that was not refused is one that [`decode()`] rejects.
 pub fn decode_accepted(body: &[u8], refused: impl Fn(u32) -> bool) -> Result<Spans, Error> {
     let mut walk = Walk::new(WhenBad::Stop);
     let outcome = walk.request(body, &refused);

@@ -1,7 +1,7 @@
 //! OTLP protobuf and JSON to columns and back.
 //!
-//! In: [`decode`] walks an `ExportTraceServiceRequest` once, from its bytes straight into [`crate::columns::Spans`]; a body of
-//! OTLP/JSON is first told in protobuf by [`transcode`]. Out: [`encode_trace`] gives `TracesData`, [`trace_json`] Tempo's
+//! In: `decode` walks an `ExportTraceServiceRequest` once, from its bytes straight into `columns::Spans`; a body of
+//! OTLP/JSON is first told in protobuf by `transcode`. Out: `encode_trace` gives `TracesData`, `trace_json` Tempo's
 //! JSON form of it.
 //!
 //! What came in comes back. What the columns can hold is typed and can be queried; what they cannot hold exactly (fields

@@ -28,7 +28,7 @@ pub enum JsonStyle {
 /// [`encode_trace`]. For the second style the caller writes the object as the value of `"trace"`.
 ///
 /// # Errors
-/// When columns hold bytes that are not protobuf, which [`super::decode`] never puts there.
+/// When columns hold bytes that are not protobuf, which [`super::decode()`] never puts there.
 pub fn trace_json(rows: &[Row<'_>], style: JsonStyle) -> Result<Vec<u8>, Error> {
     let message = match style {
         JsonStyle::V1 => &BATCHES,
