@@ -98,7 +98,8 @@ impl Shard {
     }
 }
 
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
+/// CRC-32C (Castagnoli): the checksum of objects and sections.
+pub fn crc32c(bytes: &[u8]) -> u32 {
     u32::try_from(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes)).expect("a CRC of 32 bits")
 }
 

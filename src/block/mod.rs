@@ -65,6 +65,7 @@ mod tables;
 mod write;
 mod zones;
 
+pub use bloom::crc32c;
 pub use open::{Block, Blocks, Place};
 pub use write::{Facts, Written, write};
 pub use zones::{CatalogKey, KeyScope, Zones};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::pool::{Pool, Recode};
+use super::pool::{NOWHERE, Pool, Told};
 use crate::trace::{Scalar, Value};
 
 /// Most typed columns of one set. Keys past it go to `rest`, so that a flood of distinct keys costs bytes, not columns.
@@ -165,23 +165,20 @@ impl Attributes {
         index
     }
 
-    /// Appends all of `other`, its owners moved up by `offset`.
-    pub fn append(
-        &mut self,
-        pool: &mut Pool,
-        other: &Self,
-        other_pool: &Pool,
-        recode: &mut Recode,
-        offset: u32,
-    ) {
+    /// Appends what `other` has of the owners that have a place; places ascend and lie past all owners that are here.
+    pub(super) fn append(&mut self, pool: &mut Pool, other: &Self, told: &mut Told<'_>, places: &[u32]) {
         for column in &other.columns {
-            self.append_column(pool, column, other_pool, recode, offset);
+            self.append_column(pool, column, told, places);
         }
-        for index in 0..other.rest.owners.len() {
-            self.rest.owners.push(other.rest.owners[index] + offset);
-            self.rest.keys.push(recode.code(other_pool, other.rest.keys[index], pool));
-            self.rest.types.push(other.rest.types[index]);
-            self.rest.values.push(recode.code(other_pool, other.rest.values[index], pool));
+        let Rest { owners, keys, types, values } = &other.rest;
+        for (index, owner) in owners.iter().enumerate() {
+            let place = places[*owner as usize];
+            if place != NOWHERE {
+                self.rest.owners.push(place);
+                self.rest.keys.push(told.code(keys[index], pool));
+                self.rest.types.push(types[index]);
+                self.rest.values.push(told.code(values[index], pool));
+            }
         }
         self.sort_rest();
     }
@@ -190,35 +187,37 @@ impl Attributes {
         &mut self,
         pool: &mut Pool,
         column: &AttributeColumn,
-        other_pool: &Pool,
-        recode: &mut Recode,
-        offset: u32,
+        told: &mut Told<'_>,
+        places: &[u32],
     ) {
-        let key = recode.code(other_pool, column.key, pool);
+        let placed = |owner: &u32| Some(places[*owner as usize]).filter(|place| *place != NOWHERE);
+        if !column.owners.iter().any(|owner| placed(owner).is_some()) {
+            return;
+        }
+        let key = told.code(column.key, pool);
         let scalar = column.values.scalar_type();
-        let index = match self.column_index(key, scalar) {
-            Some(index) => index,
-            None if self.columns.len() < COLUMNS_MAX => self.add_column(key, scalar),
-            None => {
-                for (place, owner) in column.owners.iter().enumerate() {
-                    let value = column.values.get(place, other_pool);
-                    self.push_rest(pool, owner + offset, key, rest_type(value) as u8, value);
-                }
-                return;
-            }
+        let into = match self.column_index(key, scalar) {
+            Some(index) => Some(index),
+            None => (self.columns.len() < COLUMNS_MAX).then(|| self.add_column(key, scalar)),
         };
-        let into = &mut self.columns[index];
-        into.owners.extend(column.owners.iter().map(|owner| owner + offset));
-        match (&mut into.values, &column.values) {
-            (ScalarValues::String(into), ScalarValues::String(from)) => {
-                into.extend(from.iter().map(|code| recode.code(other_pool, *code, pool)));
+        for (index, owner) in column.owners.iter().enumerate() {
+            let Some(place) = placed(owner) else { continue };
+            let Some(into) = into else {
+                let value = column.values.get(index, told.from);
+                self.push_rest(pool, place, key, rest_type(value) as u8, value);
+                continue;
+            };
+            let into = &mut self.columns[into];
+            into.owners.push(place);
+            match (&mut into.values, &column.values) {
+                (ScalarValues::String(into), ScalarValues::String(from)) => {
+                    into.push(told.code(from[index], pool));
+                }
+                (ScalarValues::Int(into), ScalarValues::Int(from)) => into.push(from[index]),
+                (ScalarValues::Double(into), ScalarValues::Double(from)) => into.push(from[index]),
+                (ScalarValues::Bool(into), ScalarValues::Bool(from)) => into.push(from[index]),
+                _ => unreachable!("a column is found by its type"),
             }
-            (ScalarValues::Int(into), ScalarValues::Int(from)) => into.extend_from_slice(from),
-            (ScalarValues::Double(into), ScalarValues::Double(from)) => {
-                into.extend_from_slice(from);
-            }
-            (ScalarValues::Bool(into), ScalarValues::Bool(from)) => into.extend_from_slice(from),
-            _ => unreachable!("a column is found by its type"),
         }
     }
 
@@ -374,8 +373,9 @@ mod tests {
 
         let (mut into_pool, mut into) = (Pool::default(), Attributes::default());
         for round in 0..2 {
-            let mut recode = Recode::from(&pool);
-            into.append(&mut into_pool, &attributes, &pool, &mut recode, round * 3000);
+            let mut told = Told::of(&pool);
+            let places: Vec<u32> = (round * 3000..(round + 1) * 3000).collect();
+            into.append(&mut into_pool, &attributes, &mut told, &places);
         }
         assert_eq!(all_of(&into, &into_pool, 3000), ["key-0 Scalar(Int(1))"]);
         assert_eq!(all_of(&into, &into_pool, 5999).len(), 1);

@@ -6,12 +6,11 @@ use arrow::buffer::NullBuffer;
 use super::attributes::{Attributes, DUPLICATE, ScalarType, ScalarValues};
 use super::batch::{AttributeValues, Strings};
 use super::layout::RowRef;
+pub use super::pool::NOWHERE;
 use super::pool::{Pool, Recode};
 use super::spans::Spans;
 use crate::trace::Value;
 
-/// No place: the row of a chunk is not laid out.
-pub const NOWHERE: u32 = u32::MAX;
 
 /// For each chunk and row the place it has in `rows`, or [`NOWHERE`].
 pub fn places(chunks: &[&Spans], rows: &[RowRef]) -> Vec<Vec<u32>> {

@@ -4,6 +4,7 @@
 //! traces one after the other, each in depth-first order of its tree. A [`Batch`] is a set of whole traces in that order
 //! with just the columns that a query wants; blocks and chunks both answer in batches.
 
+mod append;
 mod attributes;
 mod batch;
 pub mod gather;

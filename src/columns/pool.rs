@@ -114,6 +114,25 @@ impl Recode {
     }
 }
 
+/// No place: a row or owner that is left out.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// One pool's codes, being told in another.
+pub(super) struct Told<'a> {
+    pub from: &'a Pool,
+    recode: Recode,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn of(from: &'a Pool) -> Self {
+        Self { from, recode: Recode::from(from) }
+    }
+
+    pub(super) fn code(&mut self, code: u32, into: &mut Pool) -> u32 {
+        self.recode.code(self.from, code, into)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::attributes::Attributes;
-use super::pool::{EMPTY, Pool, Recode};
+use super::pool::{EMPTY, Pool};
 use super::resource::Resource;
 use crate::trace::{SpanId, TraceId};
 
@@ -195,31 +195,6 @@ impl Spans {
         self.end[row].saturating_sub(self.start[row])
     }
 
-    /// Appends all of `other`: codes are told in this pool, equal resources are joined.
-    pub fn append(&mut self, other: &Self) {
-        let offset = self.next_row();
-        let mut recode = Recode::from(&other.pool);
-        let resources: Vec<u32> = other.resources.iter().map(|r| self.adopt(r)).collect();
-        for row in 0..other.len() {
-            let SpanRow { name, status_message, trace_state, resource, .. } = other.row(row);
-            let mut code = |code| recode.code(&other.pool, code, &mut self.pool);
-            let (name, status_message, trace_state) =
-                (code(name), code(status_message), code(trace_state));
-            let resource = resources[resource as usize];
-            self.push(SpanRow { name, status_message, trace_state, resource, ..other.row(row) });
-        }
-        self.attributes.append(&mut self.pool, &other.attributes, &other.pool, &mut recode, offset);
-        self.events.append(&mut self.pool, &other.events, &other.pool, &mut recode, offset);
-        self.links.append(&mut self.pool, &other.links, &other.pool, &mut recode, offset);
-        append_unknown(
-            &mut self.unknown,
-            &mut self.pool,
-            other,
-            &other.unknown,
-            (&mut recode, offset),
-        );
-    }
-
     /// Bytes of memory held, roughly.
     pub fn memory_bytes(&self) -> usize {
         // 16 + 8 + 8 + 8 + 8 ids and times, 4 × 6 codes and numbers, 12 dropped counts, 4 resource.
@@ -232,61 +207,4 @@ impl Spans {
             + self.events.attributes.memory_bytes()
             + self.links.attributes.memory_bytes()
     }
-}
-
-impl Events {
-    fn append(
-        &mut self,
-        pool: &mut Pool,
-        other: &Self,
-        from: &Pool,
-        recode: &mut Recode,
-        rows: u32,
-    ) {
-        let offset = u32::try_from(self.row.len()).expect("a chunk holds less than 4 Gi events");
-        let Self { row, time, name, dropped, attributes, unknown } = other;
-        self.row.extend(row.iter().map(|row| row + rows));
-        self.time.extend_from_slice(time);
-        self.name.extend(name.iter().map(|code| recode.code(from, *code, pool)));
-        self.dropped.extend_from_slice(dropped);
-        self.attributes.append(pool, attributes, from, recode, offset);
-        self.unknown
-            .extend(unknown.iter().map(|(o, code)| (o + offset, recode.code(from, *code, pool))));
-    }
-}
-
-impl Links {
-    fn append(
-        &mut self,
-        pool: &mut Pool,
-        other: &Self,
-        from: &Pool,
-        recode: &mut Recode,
-        rows: u32,
-    ) {
-        let offset = u32::try_from(self.row.len()).expect("a chunk holds less than 4 Gi links");
-        let Self { row, trace_id, span_id, trace_state, flags, dropped, attributes, unknown } =
-            other;
-        self.row.extend(row.iter().map(|row| row + rows));
-        self.trace_id.extend(trace_id.iter().map(|code| recode.code(from, *code, pool)));
-        self.span_id.extend(span_id.iter().map(|code| recode.code(from, *code, pool)));
-        self.trace_state.extend(trace_state.iter().map(|code| recode.code(from, *code, pool)));
-        self.flags.extend_from_slice(flags);
-        self.dropped.extend_from_slice(dropped);
-        self.attributes.append(pool, attributes, from, recode, offset);
-        self.unknown
-            .extend(unknown.iter().map(|(o, code)| (o + offset, recode.code(from, *code, pool))));
-    }
-}
-
-fn append_unknown(
-    into: &mut Vec<(u32, u32)>,
-    pool: &mut Pool,
-    other: &Spans,
-    unknown: &[(u32, u32)],
-    (recode, offset): (&mut Recode, u32),
-) {
-    into.extend(
-        unknown.iter().map(|(row, code)| (row + offset, recode.code(&other.pool, *code, pool))),
-    );
 }

@@ -64,6 +64,24 @@ impl Drop for Task {
     }
 }
 
+/// Runs a future to its end, even if the returned future is dropped: for steps that must not stop halfway. `None` after a panic,
+/// which is logged, or at the end of the runtime.
+pub async fn to_the_end<T: Send + 'static>(
+    name: &'static str,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let watched = async move {
+        match AssertUnwindSafe(future).catch_unwind().await {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                error!(task = name, panic = panic_message(&*panic), "task panicked");
+                None
+            }
+        }
+    };
+    tokio::spawn(watched).await.ok().flatten()
+}
+
 /// Runs file I/O and other calls that block on a thread that may wait. A panic goes on in the caller.
 ///
 /// The call is not cut short when the future is dropped; one that has not begun is skipped.

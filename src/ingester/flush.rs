@@ -1,0 +1,243 @@
+//! Traces out of memory: a block written, published, and its spans let go.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use prost::Message;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::coverage::Coverage;
+use super::live::content_hash;
+use super::tenant::{Chunk, Tenant};
+use super::{Error, Ingester};
+use crate::block::{self, Facts, Written};
+use crate::columns::{Layout, RowRef, Spans, group_by_trace};
+use crate::manifest::{BlockEntry, Edit, Manifest, ObjectInfo, WalCoverage};
+use crate::store::keys::{self, BlockObject};
+use crate::tenant::TenantId;
+use crate::trace::TraceId;
+
+/// Objects of a block that are written at once.
+const PARALLEL_PUTS: usize = 4;
+
+/// Blocks that are opened at once to look for traces that they share.
+const PARALLEL_OPENS: usize = 8;
+
+/// Spans so far from the time they came in go to a block of their own, so that one wrong clock does not widen all blocks.
+const FAR_NANOS: u64 = 24 * 3600 * 1_000_000_000;
+
+/// What goes into one block.
+struct Portion {
+    traces: Vec<(TraceId, Vec<RowRef>)>,
+    spans: usize,
+}
+
+impl Ingester {
+    /// Writes some traces of a tenant into blocks. The caller holds `cutting`.
+    pub(super) async fn flush_traces(&self, tenant: &Tenant, traces: Vec<TraceId>) -> Result<(), Error> {
+        if traces.is_empty() {
+            return Ok(());
+        }
+        let chunks = tenant.state.lock().chunks.clone();
+        let max_spans = self.0.config.max_block_spans;
+        let given = chunks.clone();
+        let portions = self.0.cpu.run(move || portions(&given, &traces, max_spans)).await;
+        for portion in portions {
+            self.flush_portion(tenant, &chunks, portion).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush_portion(&self, tenant: &Tenant, chunks: &[Chunk], portion: Portion) -> Result<(), Error> {
+        let folds: Vec<u64> = portion.traces.iter().map(|(id, _)| id.fold()).collect();
+        let shared = self.shared_with(tenant, folds).await?;
+        let cut = rows_by_chunk(chunks, &portion);
+        let origins =
+            cut.iter().flat_map(|(chunk, rows)| rows.iter().map(|row| chunk.origins[*row as usize]));
+        let coverage = Coverage::of(self.0.wal.writer_id(), origins.collect());
+        let range = coverage.range();
+        let facts = Facts { shared, wal_coverage: coverage.encode_to_vec() };
+        let shared_traces = facts.shared.len() as u64;
+
+        // Made before the first object is written: a sweeper tells by it what may still be in the making.
+        let id = Uuid::now_v7();
+        let given: Vec<Arc<Spans>> = chunks.iter().map(|chunk| Arc::clone(&chunk.spans)).collect();
+        let written = self.0.cpu.run(move || write(&given, portion, &facts)).await?;
+        let mut entry = entry(id, &written, &cut);
+        entry.shared_traces = shared_traces;
+        let writer = self.0.wal.writer_id();
+        entry.wal.extend(range.map(|(first_segment, last_segment)| WalCoverage {
+            writer,
+            first_segment,
+            last_segment,
+        }));
+        let bytes = entry.bytes();
+        self.store(&tenant.id, id, written, &mut entry).await?;
+        let edit = Edit { add: vec![entry], remove: Vec::new() };
+        let manifest = tenant.manifests.commit(edit).await?;
+        tenant.remove(&cut, manifest);
+        self.count_stored(&cut);
+        let spans = cut.iter().map(|(_, rows)| rows.len() as u64).sum();
+        self.0.metrics.blocks.inc();
+        self.0.metrics.block_bytes.inc_by(bytes);
+        self.0.metrics.block_spans.inc_by(spans);
+        tracing::info!(tenant = %tenant.id, block = %id, spans, bytes, "block written");
+        Ok(())
+    }
+
+    /// Which of the traces, by the folds of their ids, other blocks hold too.
+    async fn shared_with(&self, tenant: &Tenant, folds: Vec<u64>) -> Result<Vec<u64>, Error> {
+        let manifest: Arc<Manifest> = tenant.manifests.current();
+        let folds: Arc<HashSet<u64, foldhash::fast::RandomState>> =
+            Arc::new(folds.into_iter().collect());
+        let ids: Vec<Uuid> = manifest.blocks().iter().map(|block| block.id).collect();
+        let found: Vec<Vec<u64>> = futures::stream::iter(ids)
+            .map(|id| {
+                let folds = Arc::clone(&folds);
+                async move {
+                    let block = self.0.blocks.open(&tenant.id, id).await?;
+                    let mine = move || block.folds().filter(|fold| folds.contains(fold)).collect();
+                    Ok::<Vec<u64>, Error>(self.0.cpu.run(mine).await)
+                }
+            })
+            .buffer_unordered(PARALLEL_OPENS)
+            .try_collect()
+            .await?;
+        let mut shared: Vec<u64> = found.into_iter().flatten().collect();
+        shared.sort_unstable();
+        shared.dedup();
+        Ok(shared)
+    }
+
+    /// Writes the objects of a block. Nothing refers to them yet.
+    async fn store(
+        &self,
+        tenant: &TenantId,
+        id: Uuid,
+        written: Written,
+        entry: &mut BlockEntry,
+    ) -> Result<(), Error> {
+        let meta = meta(tenant, entry);
+        entry.objects.push(object_info(BlockObject::Meta, &meta));
+        let mut objects = written.objects;
+        objects.push((BlockObject::Meta, meta));
+        let puts = objects.into_iter().map(|(object, bytes)| {
+            let key = keys::block(tenant, id, object);
+            async move { self.0.store.put(&key, bytes).await }
+        });
+        let puts: Vec<_> = puts.collect();
+        futures::stream::iter(puts).buffer_unordered(PARALLEL_PUTS).try_collect::<()>().await?;
+        Ok(())
+    }
+
+    /// Counts the spans whose WAL segments may be let go.
+    fn count_stored(&self, cut: &[(Chunk, Vec<u32>)]) {
+        let mut stored = self.0.stored.lock();
+        for (chunk, rows) in cut {
+            for row in rows {
+                *stored.entry(chunk.origins[*row as usize].segment).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// The rows of the traces, in portions that make a block each.
+fn portions(chunks: &[Chunk], traces: &[TraceId], max_spans: usize) -> Vec<Portion> {
+    let spans: Vec<&Spans> = chunks.iter().map(|chunk| &*chunk.spans).collect();
+    let wanted: HashSet<&TraceId, foldhash::fast::RandomState> = traces.iter().collect();
+    let rows = (0_u32..).zip(chunks).flat_map(|(number, chunk)| {
+        let wanted = &wanted;
+        (0..chunk.spans.next_row())
+            .filter(|row| {
+                let id = &chunk.spans.trace_id[*row as usize];
+                chunk.is_live(*row as usize) && wanted.contains(id)
+            })
+            .map(move |row| RowRef { chunk: number, row })
+    });
+    let mut groups: BTreeMap<bool, Vec<(TraceId, Vec<RowRef>)>> = BTreeMap::new();
+    for (id, rows) in group_by_trace(&spans, rows) {
+        let is_far = rows.iter().any(|row| {
+            let chunk = &chunks[row.chunk as usize];
+            chunk.spans.start[row.row as usize].abs_diff(chunk.received.1) > FAR_NANOS
+        });
+        groups.entry(is_far).or_default().push((id, rows));
+    }
+    groups.into_values().flat_map(|traces| split(traces, max_spans)).collect()
+}
+
+fn split(traces: Vec<(TraceId, Vec<RowRef>)>, max_spans: usize) -> Vec<Portion> {
+    let mut portions: Vec<Portion> = Vec::new();
+    for (id, rows) in traces {
+        match portions.last_mut() {
+            Some(last) if last.spans + rows.len() <= max_spans => {
+                last.spans += rows.len();
+                last.traces.push((id, rows));
+            }
+            _ => portions.push(Portion { spans: rows.len(), traces: vec![(id, rows)] }),
+        }
+    }
+    portions
+}
+
+fn write(chunks: &[Arc<Spans>], portion: Portion, facts: &Facts) -> Result<Written, block::Error> {
+    let chunks: Vec<&Spans> = chunks.iter().map(|spans| &**spans).collect();
+    let layout = Layout::of(&chunks, portion.traces, &|row| content_hash(&chunks, row));
+    block::write(&chunks, &layout, facts)
+}
+
+fn rows_by_chunk(chunks: &[Chunk], portion: &Portion) -> Vec<(Chunk, Vec<u32>)> {
+    let mut rows: Vec<Vec<u32>> = vec![Vec::new(); chunks.len()];
+    for row in portion.traces.iter().flat_map(|(_, rows)| rows) {
+        rows[row.chunk as usize].push(row.row);
+    }
+    chunks.iter().cloned().zip(rows).filter(|(_, rows)| !rows.is_empty()).collect()
+}
+
+fn object_info(object: BlockObject, bytes: &Bytes) -> ObjectInfo {
+    ObjectInfo { object, bytes: bytes.len() as u64, crc32c: block::crc32c(bytes) }
+}
+
+fn entry(id: Uuid, written: &Written, cut: &[(Chunk, Vec<u32>)]) -> BlockEntry {
+    let received = cut.iter().map(|(chunk, _)| chunk.received);
+    BlockEntry {
+        id,
+        spans: written.spans,
+        traces: written.traces,
+        start_unix_nano: written.start_unix_nano,
+        end_unix_nano: written.end_unix_nano,
+        received_min_unix_nano: received.clone().map(|(first, _)| first).min().unwrap_or(0),
+        received_max_unix_nano: received.map(|(_, last)| last).max().unwrap_or(0),
+        objects: written.objects.iter().map(|(object, bytes)| object_info(*object, bytes)).collect(),
+        service_names: written.service_names.clone(),
+        service_names_complete: true,
+        ..BlockEntry::default()
+    }
+}
+
+/// `meta.json`: for people and for rebuilding a manifest.
+fn meta(tenant: &TenantId, entry: &BlockEntry) -> Bytes {
+    let object = |info: &ObjectInfo| {
+        let ObjectInfo { object, bytes, crc32c } = info;
+        json!({ "name": object.to_string(), "bytes": bytes, "crc32c": crc32c })
+    };
+    let meta = json!({
+        "format": "vivace-block",
+        "version": 1,
+        "block": entry.id.to_string(),
+        "tenant": tenant.as_str(),
+        "level": entry.level,
+        "spans": entry.spans,
+        "traces": entry.traces,
+        "sharedTraces": entry.shared_traces,
+        "startUnixNano": entry.start_unix_nano,
+        "endUnixNano": entry.end_unix_nano,
+        "receivedMinUnixNano": entry.received_min_unix_nano,
+        "receivedMaxUnixNano": entry.received_max_unix_nano,
+        "serviceNames": entry.service_names,
+        "objects": entry.objects.iter().map(object).collect::<Vec<_>>(),
+    });
+    Bytes::from(format!("{meta:#}\n"))
+}

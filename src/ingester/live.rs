@@ -1,0 +1,98 @@
+//! Live spans as a source of batches: the same answers as a block's.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::pinned::{LiveGroup, LiveIndex};
+use crate::columns::{Batch, Layout, RowRef, Spans, batch};
+use crate::failure::Failure;
+use crate::runtime::Cpu;
+use crate::scan::{Need, Scan, ScanCost, SpanSource, Unit};
+use crate::trace::TraceId;
+
+/// Rows of a unit: enough to make a batch worth while, few enough that the newest are answered soon.
+const UNIT_ROWS: usize = 32 * 1024;
+
+/// The live spans of a pin.
+pub struct LiveSource {
+    pub(super) index: Arc<LiveIndex>,
+    pub(super) cpu: Cpu,
+}
+
+impl LiveSource {
+    /// Runs of traces, newest first, that make the units.
+    fn runs(&self) -> Vec<Range<usize>> {
+        let traces = &self.index.groups().traces;
+        let mut runs = Vec::new();
+        let (mut first, mut rows) = (0, 0);
+        for (place, group) in traces.iter().enumerate() {
+            rows += group.rows.len();
+            if rows >= UNIT_ROWS || place + 1 == traces.len() {
+                runs.push(first..place + 1);
+                (first, rows) = (place + 1, 0);
+            }
+        }
+        runs
+    }
+}
+
+#[async_trait]
+impl SpanSource for LiveSource {
+    fn units(&self, scan: &Scan) -> (Vec<Unit>, u64) {
+        let traces = &self.index.groups().traces;
+        let runs = self.runs();
+        let count = runs.len();
+        let unit = |(index, run): (usize, Range<usize>)| {
+            let groups = &traces[run];
+            let overlaps = |group: &LiveGroup| {
+                group.start <= *scan.window.end() && group.end >= *scan.window.start()
+            };
+            let wanted = |group: &&LiveGroup| overlaps(group) && may_be(&scan.need, group.id);
+            groups.iter().any(|group| wanted(&group)).then(|| Unit {
+                index,
+                first_start: groups.last().map_or(0, |group| group.start),
+                last_start: groups.first().map_or(0, |group| group.start),
+                rows: groups.iter().map(|group| group.rows.len() as u64).sum(),
+            })
+        };
+        let units: Vec<Unit> = runs.into_iter().enumerate().filter_map(unit).collect();
+        let skipped = (count - units.len()) as u64;
+        (units, skipped)
+    }
+
+    async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
+        let (index, projection) = (Arc::clone(&self.index), scan.projection.clone());
+        let run = self.runs()[unit.index].clone();
+        let made = move || {
+            let chunks = index.spans();
+            let groups = index.groups().traces[run].iter();
+            let traces = groups.map(|group| (group.id, group.rows.clone()));
+            let layout = Layout::of(&chunks, traces, &|row| content_hash(&chunks, row));
+            batch(&chunks, &layout, &projection)
+        };
+        let batch = self.cpu.run(made).await;
+        let cost = ScanCost {
+            rows: batch.rows() as u64,
+            traces: batch.traces.len() as u64,
+            units_read: 1,
+            ..ScanCost::default()
+        };
+        Ok((batch, cost))
+    }
+}
+
+/// A search for one trace needs no other.
+fn may_be(need: &Need, id: TraceId) -> bool {
+    match need {
+        Need::Trace(wanted) => *wanted == id,
+        Need::All(needs) => needs.iter().all(|need| may_be(need, id)),
+        Need::Any(needs) => needs.iter().any(|need| may_be(need, id)),
+        _ => true,
+    }
+}
+
+pub(super) fn content_hash(chunks: &[&Spans], row: RowRef) -> u64 {
+    crate::otlp::content_hash(chunks[row.chunk as usize], row.row as usize)
+}
