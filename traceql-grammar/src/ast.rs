@@ -20,33 +20,40 @@ pub struct Pipeline {
     pub stages: Vec<Stage>,
 }
 
+/// One step of a pipeline: spansets in, spansets out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stage {
+    /// `{ ... }` and combinations of such.
     Spansets(SpansetExpr),
+    /// `count() > 3`: spansets for which it holds.
     Scalar(ScalarFilter),
+    /// `by(expr)`: a spanset for each value.
     GroupBy(FieldExpr),
+    /// `select(a, b)`: attributes to return. Never empty.
     Select(Vec<Attribute>),
+    /// `coalesce()`: all spansets into one. Never the first stage.
     Coalesce,
 }
 
+/// Spans that fulfil conditions, and how those of two sides are combined.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SpansetExpr {
     /// `{ expr }`; `{}` is `{ true }`.
     Filter(FieldExpr),
-    Binary {
-        op: SpansetOp,
-        lhs: Box<SpansetExpr>,
-        rhs: Box<SpansetExpr>,
-        span: Span,
-    },
+    /// `lhs op rhs`.
+    Binary { op: SpansetOp, lhs: Box<SpansetExpr>, rhs: Box<SpansetExpr>, span: Span },
     /// A parenthesised pipeline as an operand: `({.a} | count() > 1) && ({.b})`.
     Pipeline(Pipeline),
 }
 
+/// An operator between spansets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SpansetOp {
+    /// `&&`: the spans of both sides, if both have some.
     And,
+    /// `||`: the spans of either side.
     Or,
+    /// Spans of the right side by their place in the trace relative to the left side's.
     Structural { relation: Relation, form: Form },
 }
 
@@ -65,6 +72,7 @@ pub enum Relation {
     Sibling,
 }
 
+/// Which spans a structural operator keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Form {
     /// `>`: the right spans that stand in the relation.
@@ -84,20 +92,20 @@ pub struct ScalarFilter {
     pub span: Span,
 }
 
+/// A number about a spanset.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ScalarExpr {
+    /// `avg(duration)`.
     Aggregate(Aggregate),
+    /// A literal, its sign included. Scalars are not folded.
     Static(Static),
-    Binary {
-        op: BinaryOp,
-        lhs: Box<ScalarExpr>,
-        rhs: Box<ScalarExpr>,
-        span: Span,
-    },
+    /// Arithmetic: accepted by the grammar, refused by validation, as in Tempo.
+    Binary { op: BinaryOp, lhs: Box<ScalarExpr>, rhs: Box<ScalarExpr>, span: Span },
     /// `({...} | count())`: accepted by the grammar, refused by validation, as in Tempo.
     Pipeline(Box<Pipeline>, Aggregate),
 }
 
+/// A number over the spans of a spanset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
     pub op: AggregateOp,
@@ -106,6 +114,7 @@ pub struct Aggregate {
     pub span: Span,
 }
 
+/// How an aggregate is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AggregateOp {
     Count,
@@ -115,38 +124,39 @@ pub enum AggregateOp {
     Sum,
 }
 
+/// A value of one span: what stands in braces, in `by()` and in aggregates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldExpr {
     pub kind: ExprKind,
+    /// Without parentheses around it. A folded constant has that of the whole expression.
     pub span: Span,
 }
 
+/// What a [`FieldExpr`] is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
+    /// A literal, or a constant that was folded.
     Static(Static),
+    /// The value of an attribute or intrinsic.
     Attribute(Attribute),
-    Unary {
-        op: UnaryOp,
-        expr: Box<FieldExpr>,
-    },
-    Binary {
-        op: BinaryOp,
-        lhs: Box<FieldExpr>,
-        rhs: Box<FieldExpr>,
-    },
+    /// `op expr`.
+    Unary { op: UnaryOp, expr: Box<FieldExpr> },
+    /// `lhs op rhs`.
+    Binary { op: BinaryOp, lhs: Box<FieldExpr>, rhs: Box<FieldExpr> },
     /// `x != nil` (`present`) and `x = nil` (not `present`).
-    Exists {
-        expr: Box<FieldExpr>,
-        present: bool,
-    },
+    Exists { expr: Box<FieldExpr>, present: bool },
 }
 
+/// An operator before a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UnaryOp {
+    /// `!`
     Not,
+    /// `-`
     Neg,
 }
 
+/// An operator between two values; [`BinaryOp::symbol`] tells how it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     Add,
@@ -167,8 +177,10 @@ pub enum BinaryOp {
     Or,
 }
 
+/// A constant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Static {
+    /// Only inside [`ExprKind::Exists`], and there only before folding.
     Nil,
     Int(i64),
     Float(f64),
@@ -180,6 +192,7 @@ pub enum Static {
     Kind(Kind),
 }
 
+/// A span's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     Error,
@@ -187,6 +200,7 @@ pub enum Status {
     Unset,
 }
 
+/// A span's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Unspecified,
@@ -200,19 +214,15 @@ pub enum Kind {
 /// A reference to an attribute or an intrinsic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Attribute {
+    /// One of the fixed names.
     Intrinsic(Intrinsic),
-    /// `.name` has [`Scope::None`].
-    Named {
-        scope: Scope,
-        name: String,
-    },
+    /// An attribute by its name; `.name` has [`Scope::None`].
+    Named { scope: Scope, name: String },
     /// `parent.name`, `parent.span.name`, `parent.resource.name`: parsed, not supported.
-    OfParent {
-        scope: Scope,
-        name: String,
-    },
+    OfParent { scope: Scope, name: String },
 }
 
+/// Whose attributes are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// Unscoped: the span's attribute, else the resource's.
@@ -224,6 +234,7 @@ pub enum Scope {
     Instrumentation,
 }
 
+/// What a span, its trace, event, link or scope has by itself; [`Intrinsic::as_str`] gives the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Intrinsic {
     Duration,
@@ -251,6 +262,7 @@ pub enum Intrinsic {
     Parent,
 }
 
+/// `name=value` of `with (...)`. Neither is checked here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hint {
     pub name: String,
@@ -261,12 +273,15 @@ pub struct Hint {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
     pub first: MetricsFirst,
+    /// Applied in order.
     pub second: Vec<SecondStage>,
     pub span: Span,
 }
 
+/// The function that makes series of spans.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetricsFirst {
+    /// Every function but `compare()`.
     Aggregate {
         op: MetricsOp,
         /// `None` for `rate()` and `count_over_time()`.
@@ -275,14 +290,18 @@ pub enum MetricsFirst {
         quantiles: Vec<f64>,
         by: Vec<Attribute>,
     },
+    /// `compare({ selection }, top, start, end)`.
     Compare {
         selection: FieldExpr,
+        /// Values per attribute for which series are made; 10 when not written.
         top: i64,
+        /// Both zero when not written.
         start_unix_nano: i64,
         end_unix_nano: i64,
     },
 }
 
+/// A metrics function; [`MetricsOp::as_str`] tells its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MetricsOp {
     Rate,
@@ -295,9 +314,13 @@ pub enum MetricsOp {
     HistogramOverTime,
 }
 
+/// What is done with the series.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SecondStage {
+    /// The largest at each step.
     TopK(i64),
+    /// The smallest at each step.
     BottomK(i64),
+    /// Samples for which the comparison holds.
     Filter { op: BinaryOp, value: Static },
 }

@@ -12,7 +12,7 @@ pub enum ErrorKind {
     Invalid,
     /// The text is TraceQL that nobody evaluates yet.
     Unsupported,
-    /// The text is longer, deeper or has more operators than we are willing to read.
+    /// The text is longer or deeper than we are willing to read.
     TooLarge,
 }
 
@@ -61,7 +61,7 @@ impl Error {
     /// caret. An error that already has its text keeps it.
     #[must_use]
     pub fn with_text(mut self, text: &str) -> Self {
-        if !self.text.is_empty() || text.is_empty() {
+        if self.line > 0 {
             return self;
         }
         let before = text.get(..self.span.start).unwrap_or(text);

@@ -62,8 +62,8 @@ fn primary(pair: Pair<'_, Rule>) -> Result<FieldExpr, Error> {
             return Ok(exists(nil, asks_presence(&pair), at));
         }
         Rule::parens => {
-            let inner = pair.into_inner().next().expect("parentheses hold an expression");
-            return field(inner);
+            let inner = pair.into_inner().find(|part| part.as_rule() == Rule::field);
+            return field(inner.expect("parentheses hold an expression"));
         }
         _ => ExprKind::Static(literal(&pair)?),
     };
@@ -183,7 +183,7 @@ fn scope_of(prefix: &str) -> Scope {
 }
 
 /// Every spelling with a colon: scope, word, meaning.
-const SCOPED: [(&str, &str, Intrinsic); 18] = [
+pub(crate) const SCOPED: [(&str, &str, Intrinsic); 18] = [
     ("trace:", "duration", Intrinsic::TraceDuration),
     ("trace:", "rootName", Intrinsic::RootName),
     ("trace:", "rootService", Intrinsic::RootService),

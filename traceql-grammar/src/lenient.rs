@@ -34,8 +34,9 @@ fn first_filter(query: Query) -> Option<FieldExpr> {
 fn limiting(expr: FieldExpr) -> Option<FieldExpr> {
     let FieldExpr { kind, span } = expr;
     let kind = match kind {
-        ExprKind::Attribute(_) | ExprKind::Static(Static::Bool(true)) => return None,
-        ExprKind::Unary { op: UnaryOp::Neg, .. } => return None,
+        ExprKind::Attribute(_)
+        | ExprKind::Static(Static::Bool(true))
+        | ExprKind::Unary { op: UnaryOp::Neg, .. } => return None,
         ExprKind::Binary { op, .. } if op.is_arithmetic() => return None,
         ExprKind::Binary { op: BinaryOp::And, lhs, rhs } => {
             match (limiting(*lhs), limiting(*rhs)) {

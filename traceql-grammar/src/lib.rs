@@ -18,7 +18,7 @@ mod words;
 
 pub use error::{Error, ErrorKind};
 pub use fold::{binary as fold_binary, fold, int_arithmetic, int_power, unary as fold_unary};
-pub use limits::{NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX};
+pub use limits::{DEPTH_MAX, NESTING_MAX, PATTERNS_MAX, QUERY_BYTES_MAX};
 pub use print::{go_duration, go_float};
 pub use types::Type;
 pub use validate::METRICS_BY_MAX;

@@ -7,14 +7,18 @@ use crate::error::Error;
 /// in parts.
 pub const QUERY_BYTES_MAX: usize = 128 * 1024;
 
-/// Deepest nesting of `(` and `{`. The parser recurses for each; 100 levels need less than half of
-/// a 2 MiB thread stack in a debug build, and no query written by a person has 20.
+/// Deepest nesting of `(` and `{`. The parser recurses for each; in a debug build a level needs up to
+/// 12 KiB, so that 100 fit a 2 MiB thread stack, and no query written by a person has 20.
 pub const NESTING_MAX: usize = 100;
 
-/// Most operators in one query. A chain such as `a && b && c` nests as deep as it has operators, and
-/// whoever walks the tree (print, fold, validate, plan, drop) recurses: 1000 levels fit a 2 MiB
-/// stack with a kilobyte for each.
-pub const OPERATORS_MAX: usize = 1000;
+/// Deepest tree of operators. A chain such as `a && b && c` nests as deep as it has operators, and
+/// whoever walks the tree (print, fold, validate, plan, drop) recurses: 500 levels fit a 2 MiB stack
+/// with 3 KiB for each, which is what a debug build needs; a release build a fifth of it.
+pub const DEPTH_MAX: usize = 500;
+
+/// Most regular expressions in one query. Compiling one may take milliseconds, and nobody waits
+/// seconds to hear that a query is valid.
+pub const PATTERNS_MAX: usize = 256;
 
 /// Checks length, forbidden characters and bracket depth.
 pub(crate) fn check(text: &str) -> Result<(), Error> {
@@ -35,6 +39,10 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
 
 pub(crate) fn nested_too_deep(span: Span) -> Error {
     Error::too_large(span, format!("more than {NESTING_MAX} brackets inside one another"))
+}
+
+pub(crate) fn chained_too_long(span: Span) -> Error {
+    Error::too_large(span, format!("more than {DEPTH_MAX} operators in a chain"))
 }
 
 /// Where the scan is.

@@ -29,22 +29,47 @@ const COMPARE_TOP: i64 = 10;
 pub(crate) fn pairs(rule: Rule, text: &str) -> Result<Pairs<'_, Rule>, Error> {
     limits::check(text)?;
     let pairs = Grammar::parse(rule, text).map_err(|error| syntax::explain(&error, text))?;
-    let mut operators = pairs.clone().flatten().filter(|pair| is_operator(pair.as_rule()));
-    if let Some(extra) = operators.nth(limits::OPERATORS_MAX) {
-        let max = limits::OPERATORS_MAX;
-        return Err(Error::too_large(
-            span(&extra),
-            format!("more than {max} operators in a query"),
-        ));
+    for part in pairs.clone() {
+        if depth(&part) > limits::DEPTH_MAX {
+            return Err(limits::chained_too_long(span(&part)));
+        }
+    }
+    let is_pattern = |pair: &Pair<'_, Rule>| {
+        pair.as_rule() == Rule::comparison && matches!(pair.as_str(), "=~" | "!~")
+    };
+    if let Some(extra) = pairs.clone().flatten().filter(is_pattern).nth(limits::PATTERNS_MAX) {
+        let detail = format!("more than {} regular expressions in a query", limits::PATTERNS_MAX);
+        return Err(Error::too_large(span(&extra), detail));
     }
     Ok(pairs)
+}
+
+/// An upper bound of the depth of the tree that a pair becomes. Connectives bind most weakly, so what
+/// stands between two of them is a tree of its own, and a long list of comparisons is only as deep
+/// as the list is long.
+///
+/// Recurses over brackets, the depth of which has been checked.
+fn depth(pair: &Pair<'_, Rule>) -> usize {
+    let (mut chain, mut deepest) = (0, 0);
+    let (mut operators, mut inside) = (0, 0);
+    for part in pair.clone().into_inner() {
+        match part.as_rule() {
+            Rule::logical => {
+                chain += 1;
+                deepest = deepest.max(operators + inside);
+                (operators, inside) = (0, 0);
+            }
+            rule if is_operator(rule) => operators += 1,
+            _ => inside = inside.max(depth(&part)),
+        }
+    }
+    chain + deepest.max(operators + inside)
 }
 
 fn is_operator(rule: Rule) -> bool {
     matches!(
         rule,
-        Rule::logical
-            | Rule::comparison
+        Rule::comparison
             | Rule::relation
             | Rule::sum
             | Rule::product

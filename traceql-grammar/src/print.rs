@@ -58,9 +58,8 @@ pub fn go_float(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let digits = mantissa.chars().filter(char::is_ascii_digit).count();
-    // Go's rule for the shortest form: at least 21 digits never apply, six do unless there are more.
-    if exponent < -4 || exponent >= i32::try_from(digits.max(6)).unwrap_or(i32::MAX).min(21) {
+    // Go's rule for its shortest form, however many digits there are.
+    if !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }

@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Compiled size of one pattern, in bytes: a query may hold hundreds of them.
-const COMPILED_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Compiled size of one pattern, in bytes: room for a hundred `\pL`, and a query may hold hundreds of
+/// patterns.
+const COMPILED_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Largest count in a repetition, as in RE2.
 const REPEAT_MAX: u32 = 1000;
@@ -42,7 +43,9 @@ fn translate(pattern: &str) -> Result<String, String> {
     while let Some(c) = chars.next() {
         let mut repeats = matches!(c, '*' | '+' | '?');
         match c {
-            '\\' => escape(&mut chars, &mut out, false)?,
+            '\\' => {
+                escape(&mut chars, &mut out, false)?;
+            }
             '[' => class(&mut chars, &mut out)?,
             '{' => repeats = repetition(&mut chars, &mut out)?,
             '(' => {
@@ -74,8 +77,12 @@ fn flags(rest: &Peekable<Chars<'_>>) -> Result<(), String> {
     }
 }
 
-/// What follows a backslash.
-fn escape(chars: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> Result<(), String> {
+/// What follows a backslash. Tells whether that stands for a whole class of characters.
+fn escape(
+    chars: &mut Peekable<Chars<'_>>,
+    out: &mut String,
+    in_class: bool,
+) -> Result<bool, String> {
     let letter = chars.next().ok_or("a backslash at the end")?;
     let (open, close) = if in_class { ("", "") } else { ("[", "]") };
     match letter {
@@ -89,13 +96,30 @@ fn escape(chars: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> 
         'B' if !in_class => out.push_str(r"(?-u:\B)"),
         'Q' if !in_class => quoted(chars, out),
         'A' | 'z' if !in_class => out.extend(['\\', letter]),
-        'p' | 'P' | 'x' | 'a' | 'f' | 'n' | 'r' | 't' | 'v' => out.extend(['\\', letter]),
+        'a' | 'f' | 'n' | 'r' | 't' | 'v' => out.extend(['\\', letter]),
+        'p' | 'P' => argument(letter, 1, chars, out),
+        'x' => argument(letter, 2, chars, out),
         '0'..='7' => octal(letter, chars, out)?,
         // A backslash before any other ASCII sign means the sign.
         c if c.is_ascii_punctuation() => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
         c => return Err(format!("\\{c} is not an escape of regular expressions")),
     }
-    Ok(())
+    Ok(matches!(letter, 'd' | 'D' | 'w' | 'W' | 's' | 'S' | 'p' | 'P'))
+}
+
+/// `\pL`, `\p{Greek}`, `\x41`, `\x{1F600}`: the letter and what belongs to it.
+fn argument(letter: char, count: usize, chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+    out.extend(['\\', letter]);
+    if chars.peek() != Some(&'{') {
+        out.extend(chars.by_ref().take(count));
+        return;
+    }
+    for c in chars.by_ref() {
+        out.push(c);
+        if c == '}' {
+            return;
+        }
+    }
 }
 
 /// Up to `\E`, every character stands for itself.
@@ -122,6 +146,17 @@ fn octal(first: char, chars: &mut Peekable<Chars<'_>>, out: &mut String) -> Resu
     write!(out, "\\x{{{value:x}}}").map_err(|error| error.to_string())
 }
 
+/// What a `-` in a class would be next.
+#[derive(Clone, Copy, PartialEq)]
+enum Dash {
+    /// Itself: nothing before it can begin a range.
+    Plain,
+    /// The middle of a range.
+    Range,
+    /// The end of a range.
+    End,
+}
+
 /// A class from behind its `[` to its `]`. Whatever Rust gives a second meaning is escaped.
 fn class(chars: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), String> {
     out.push('[');
@@ -129,42 +164,46 @@ fn class(chars: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), String
         out.push('^');
     }
     let mut first = true;
+    let mut dash = Dash::Plain;
     loop {
-        match chars.next().ok_or("a [ without its ]")? {
+        let c = chars.next().ok_or("a [ without its ]")?;
+        let mut many = false;
+        match c {
             ']' if !first => break,
-            '\\' => escape(chars, out, true)?,
-            '[' if chars.peek() == Some(&':') => posix(chars, out),
-            c @ ('[' | ']' | '&' | '~' | '^') => out.extend(['\\', c]),
-            '-' => dash(chars, first, out),
+            '\\' => many = escape(chars, out, true)?,
+            '[' if chars.peek() == Some(&':') => many = posix(chars, out),
+            '-' if dash == Dash::Range && chars.peek() != Some(&']') => {
+                out.push('-');
+                dash = Dash::End;
+                continue;
+            }
+            '[' | ']' | '&' | '~' | '^' | '-' => out.extend(['\\', c]),
             c => out.push(c),
         }
+        if many && dash == Dash::End {
+            return Err("a range in [ ] that ends in a class".to_owned());
+        }
+        dash = if many || dash == Dash::End { Dash::Plain } else { Dash::Range };
         first = false;
     }
     out.push(']');
     Ok(())
 }
 
-/// `[:alpha:]` inside a class, or a plain `[` when there is no such end.
-fn posix(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+/// `[:alpha:]` inside a class, or a plain `[` when there is no such end. Tells which.
+fn posix(chars: &mut Peekable<Chars<'_>>, out: &mut String) -> bool {
     // The longest name, `^xdigit:`, has eight characters.
     let rest: String = chars.clone().skip(1).take_while(|c| *c != ']').take(9).collect();
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '^');
     let Some(name) = rest.strip_suffix(':').filter(|name| is_name(name)) else {
         out.push_str("\\[");
-        return;
+        return false;
     };
-    out.push_str("[:");
-    out.push_str(name);
-    out.push_str(":]");
+    out.extend(["[:", name, ":]"]);
     for _ in 0..rest.len() + 2 {
         chars.next();
     }
-}
-
-/// A `-` in a class: of a range, or itself at either end.
-fn dash(chars: &mut Peekable<Chars<'_>>, first: bool, out: &mut String) {
-    let last = chars.peek() == Some(&']');
-    out.push_str(if first || last { "\\-" } else { "-" });
+    true
 }
 
 /// `{2}`, `{2,}`, `{2,5}`, copied to behind the `}`; any other `{` is a plain character. Tells which.

@@ -60,6 +60,7 @@ impl Class {
             Self::Spanset { .. } => "a spanset filter",
             Self::Wrapped(_) => "a pipeline in parentheses",
             Self::Scalar(ScalarExpr::Static(_)) | Self::Negative(_) => "a number",
+            Self::Scalar(ScalarExpr::Binary { .. }) => "arithmetic",
             Self::Scalar(_) => "an aggregate",
             Self::ScalarPipe(_) => "an aggregated pipeline in parentheses",
             Self::Literal(_) => "a literal",
@@ -90,8 +91,8 @@ fn primary(pair: Pair<'_, Rule>) -> Result<Operand, Error> {
             Class::Spanset { expr: SpansetExpr::Filter(expr::filter(pair)?), grouped: false }
         }
         Rule::group => {
-            let inner = pair.into_inner().next().expect("a group holds a pipeline");
-            group(stages(inner)?)?
+            let inner = pair.into_inner().find(|part| part.as_rule() == Rule::pipeline);
+            group(stages(inner.expect("a group holds a pipeline"))?)?
         }
         Rule::coalesce => Class::Coalesce,
         Rule::group_by => {

@@ -249,7 +249,7 @@ fn metrics_stage(metrics: &Metrics) -> Result<(), Error> {
     }
     second.iter().try_for_each(|stage| match stage {
         SecondStage::TopK(limit) | SecondStage::BottomK(limit) if *limit <= 0 => {
-            wrong(format!("{stage}: the limit must be greater than 0"))
+            wrong(format!("the limit of topk() and bottomk() must be greater than 0, not {limit}"))
         }
         SecondStage::TopK(_) | SecondStage::BottomK(_) | SecondStage::Filter { .. } => Ok(()),
     })
