@@ -3,7 +3,7 @@
 
 use traceql_grammar::ast::{
     self, Aggregate, Attribute, BinaryOp, ExprKind, FieldExpr, Intrinsic, Pipeline, ScalarExpr,
-    SpansetExpr, SpansetOp, Static, UnaryOp,
+    Scope, SpansetExpr, SpansetOp, Static, UnaryOp,
 };
 use traceql_grammar::{Error, ErrorKind, re2};
 
@@ -24,7 +24,21 @@ pub(super) fn bind(query: &ast::Query) -> Result<Plan, Error> {
         .find(|hint| hint.name == "rootless" && matches!(hint.value, Static::Bool(_)))
         .is_some_and(|hint| hint.value == Static::Bool(true));
     let Binder { filters, mentions } = binder;
-    Ok(Plan { filters, stages, mentions, rootless })
+    let shown = mentions.iter().flat_map(fields_of).collect();
+    Ok(Plan { filters, stages, mentions, shown, rootless })
+}
+
+/// Of an unscoped attribute both the span's and the resource's value are told, as in Tempo.
+fn fields_of(mention: &Mention) -> Vec<Mention> {
+    match &mention.field {
+        Attribute::Named { scope: Scope::None, name } => [Scope::Span, Scope::Resource]
+            .map(|scope| Mention {
+                field: Attribute::Named { scope, name: name.clone() },
+                ..mention.clone()
+            })
+            .to_vec(),
+        _ => vec![mention.clone()],
+    }
 }
 
 /// Collects what the parts of a query share.

@@ -8,6 +8,7 @@ use super::plan::{Check, Owner, Test, owner_of};
 use super::rows::Rows;
 use super::value::Val;
 use crate::columns::{AttributeValues, Resource, Strings};
+use crate::trace::Value;
 
 /// Where the field passes the test. Bits outside `within` may be anything.
 pub(super) fn mask(
@@ -120,13 +121,13 @@ pub(super) fn presence(
         (Scope::Span, Owner::Span) => present(batch.attributes.get(name), count),
         (Scope::None, Owner::Span) => {
             let of_span = present(batch.attributes.get(name), count);
-            &of_span | &by_resource(rows, |resource| resource.attribute(name).is_some())
+            &of_span | &by_resource(rows, |resource| is_there(resource.attribute(name)))
         }
         (Scope::Resource, Owner::Span) => {
-            by_resource(rows, |resource| resource.attribute(name).is_some())
+            by_resource(rows, |resource| is_there(resource.attribute(name)))
         }
         (Scope::Instrumentation, Owner::Span) => {
-            by_resource(rows, |resource| resource.scope_attribute(name).is_some())
+            by_resource(rows, |resource| is_there(resource.scope_attribute(name)))
         }
         (Scope::Event, Owner::Event) => {
             let events = batch.events.as_ref();
@@ -202,7 +203,12 @@ fn present(values: Option<&AttributeValues>, count: usize) -> BooleanBuffer {
     for nulls in columns.into_iter().flatten() {
         all = &all | &valid(BooleanBuffer::new_set(count), nulls);
     }
-    with_rows(all, count, rest.iter().map(|(row, _)| *row))
+    let there = rest.iter().filter(|(_, value)| !Val::of_value(value).is_nil());
+    with_rows(all, count, there.map(|(row, _)| *row))
+}
+
+fn is_there(value: Option<&Value>) -> bool {
+    value.is_some_and(|value| !Val::of_value(value).is_nil())
 }
 
 fn valid(bits: BooleanBuffer, nulls: Option<&NullBuffer>) -> BooleanBuffer {

@@ -6,8 +6,9 @@
 //! spanset pipeline (`spansets`, `structural`, `aggregate`), and what is left is told (`result`).
 //!
 //! Where it differs from Tempo on purpose:
-//! - A missing value makes every comparison false, and `!` of that is true: `!(span.a = 1)` keeps spans without `a`.
-//! - `x = nil` is true just if `x` is missing. Division by zero and operands that do not fit give nil for that span, never an error.
+//! - A missing value makes every comparison false, and `!` of that is true: `!(span.a = 1)` keeps spans without `a`. `!span.a` is
+//!   true just if `a` is the boolean false.
+//! - `x = nil` is true just if `x` is missing, as an empty array is. Division by zero and operands that do not fit give nil for that span, never an error.
 //! - In `&&` and `||` whatever is not a boolean counts as false.
 //! - Numbers compare by value whatever their type, exactly. `a ^ b` is a to the power of b. A literal may stand on either side.
 //! - Tests of events that are joined by `&&` must hold of one event, those joined by `||` of any; the same for links.
@@ -104,9 +105,10 @@ pub struct SpanMatch {
     pub start: u64,
     /// Nanoseconds.
     pub duration: u64,
-    /// Only if the query mentions `name`.
+    /// Only if the query mentions `name` and a comparison accepts it, as with attributes.
     pub name: Option<String>,
-    /// What the query mentions, by key without scope; status, kind and durations as text.
+    /// What the query mentions and one of the comparisons with it accepts, by key without scope; status, kind and durations as
+    /// text. An unscoped attribute is there twice if both the span's and the resource's value are accepted.
     pub attributes: Vec<(String, Value)>,
 }
 

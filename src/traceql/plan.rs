@@ -107,7 +107,10 @@ pub(super) struct Plan {
     /// The expressions of all `{ }`.
     pub(super) filters: Vec<Expr>,
     pub(super) stages: Vec<Stage>,
+    /// All fields that are read.
     pub(super) mentions: Vec<Mention>,
+    /// What is told of each span: the mentions, but an unscoped one as both of the fields that it may be.
+    pub(super) shown: Vec<Mention>,
     /// Structural operators relate spans under any top, not only under roots.
     pub(super) rootless: bool,
 }
@@ -130,10 +133,11 @@ impl Expr {
             Self::Test(_)
             | Self::And(_)
             | Self::Or(_)
+            | Self::Not(_)
             | Self::Exists { .. }
             | Self::Each { .. } => true,
             Self::Binary { op, .. } => !op.is_arithmetic(),
-            Self::Field(_) | Self::Not(_) | Self::Neg(_) => false,
+            Self::Field(_) | Self::Neg(_) => false,
         }
     }
 
@@ -156,9 +160,7 @@ impl Check {
             Self::Compare(op, operand) => compare(*op, value, &Val::of_static(operand)),
             Self::Match { pattern, negated, .. } => match value {
                 Val::Text(text) => pattern.is_match(text) != *negated,
-                Val::Array(items) => {
-                    any_element(items, *negated, &Val::text(""), |item| self.accepts(item))
-                }
+                Val::Array(items) => any_element(items, |item| self.accepts(item)),
                 _ => false,
             },
         }

@@ -56,10 +56,11 @@ fn span_match(rows: &Rows<'_>, plan: &Plan, row: usize) -> SpanMatch {
     let batch = rows.batch;
     let mut attributes = Vec::new();
     let mut name = None;
-    for mention in &plan.mentions {
+    for mention in &plan.shown {
         if mention.field == Attribute::Intrinsic(Intrinsic::Name) {
-            let text = batch.name.as_ref().and_then(|names| names.get(row));
-            name = Some(text.unwrap_or_default().to_owned());
+            if let Some(Value::String(text)) = shown(rows, mention, row) {
+                name = Some(text);
+            }
         } else if let Some(key) = key_of(&mention.field)
             && let Some(value) = shown(rows, mention, row)
         {
@@ -89,18 +90,19 @@ fn key_of(field: &Attribute) -> Option<String> {
     }
 }
 
-/// Of an event's or link's field the first value that is shown.
+/// Of an event's or link's field the last value that is shown. The name of an event reads as empty where there is none.
 fn shown(rows: &Rows<'_>, mention: &Mention, row: usize) -> Option<Value> {
     let owner = owner_of(&mention.field);
-    let indexes = rows.of_row(owner, row);
-    indexes.into_iter().find_map(|index| {
+    let value = rows.of_row(owner, row).rev().find_map(|index| {
         let place = match owner {
             Owner::Span => Place::span(row),
             Owner::Event => Place { row, event: Some(index), link: None },
             Owner::Link => Place { row, event: None, link: Some(index) },
         };
         accepted(mention, &rows.value(&mention.field, place))
-    })
+    });
+    let is_event_name = mention.field == Attribute::Intrinsic(Intrinsic::EventName);
+    value.or_else(|| (is_event_name && mention.whole).then(|| Value::String(String::new())))
 }
 
 /// A value that one of the comparisons accepts, of an array its accepted elements; all of it if mentioned without a literal.

@@ -1,9 +1,9 @@
 //! Batches built by hand, and queries asked of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, Float64Array, Int32Array, Int64Array, StringArray};
+use arrow::array::{Int32Array, StringArray};
 
 use super::{Ask, TraceMatch, compile};
 use crate::columns::{
@@ -27,6 +27,7 @@ pub(super) struct TestSpan {
     attributes: Attributes,
     resource: Attributes,
     scope: (String, String),
+    scope_attributes: Attributes,
     events: Vec<(String, u64, Attributes)>,
     links: Vec<(Vec<u8>, Vec<u8>, Attributes)>,
 }
@@ -92,6 +93,11 @@ impl TestSpan {
         self
     }
 
+    pub(super) fn scope_with(mut self, key: &str, value: Value) -> Self {
+        self.scope_attributes.push((key.to_owned(), value));
+        self
+    }
+
     pub(super) fn event(mut self, name: &str, time: u64, attributes: &[(&str, Value)]) -> Self {
         self.events.push((name.to_owned(), time, owned(attributes)));
         self
@@ -110,6 +116,9 @@ impl TestSpan {
         let mut scope = Vec::new();
         put_bytes_field(&mut scope, 1, self.scope.0.as_bytes());
         put_bytes_field(&mut scope, 2, self.scope.1.as_bytes());
+        for (key, value) in &self.scope_attributes {
+            put_bytes_field(&mut scope, 3, &encode_key_value(key, &value.encoded()));
+        }
         let parts = ResourceParts {
             resource: Some(resource.into()),
             scope: Some(scope.into()),
@@ -276,11 +285,11 @@ fn offsets(counts: impl Iterator<Item = usize>) -> Vec<u32> {
 fn strings<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Strings {
     // An entry that no row has, as dictionaries may hold.
     let mut values = vec!["nobody has this"];
+    let mut known = HashMap::new();
     let keys: Vec<Option<i32>> = texts
         .map(|text| {
             let text = text?;
-            let known = values.iter().position(|value| *value == text);
-            let key = known.unwrap_or_else(|| {
+            let key = *known.entry(text).or_insert_with(|| {
                 values.push(text);
                 values.len() - 1
             });
@@ -294,7 +303,8 @@ fn attributes<'a>(
     owners: impl Iterator<Item = &'a Attributes>,
 ) -> BTreeMap<String, AttributeValues> {
     let owners: Vec<&Attributes> = owners.collect();
-    let keys = owners.iter().flat_map(|attributes| attributes.iter().map(|(key, _)| key));
+    let keys: BTreeSet<&String> =
+        owners.iter().flat_map(|attributes| attributes.iter().map(|(key, _)| key)).collect();
     let of_key = |key: &String| {
         let values: Vec<Option<&Value>> = owners
             .iter()
@@ -303,7 +313,7 @@ fn attributes<'a>(
             .collect();
         (key.clone(), attribute_values(&values))
     };
-    keys.map(of_key).collect()
+    keys.into_iter().map(of_key).collect()
 }
 
 fn attribute_values(values: &[Option<&Value>]) -> AttributeValues {
@@ -316,22 +326,31 @@ fn attribute_values(values: &[Option<&Value>]) -> AttributeValues {
             }))
         }),
         ints: column(|value| matches!(value, Value::Int(_))).then(|| {
-            Int64Array::from_iter(values.iter().map(|value| match value {
-                Some(Value::Int(value)) => Some(*value),
-                _ => None,
-            }))
+            values
+                .iter()
+                .map(|value| match value {
+                    Some(Value::Int(value)) => Some(*value),
+                    _ => None,
+                })
+                .collect()
         }),
         doubles: column(|value| matches!(value, Value::Double(_))).then(|| {
-            Float64Array::from_iter(values.iter().map(|value| match value {
-                Some(Value::Double(value)) => Some(*value),
-                _ => None,
-            }))
+            values
+                .iter()
+                .map(|value| match value {
+                    Some(Value::Double(value)) => Some(*value),
+                    _ => None,
+                })
+                .collect()
         }),
         bools: column(|value| matches!(value, Value::Bool(_))).then(|| {
-            BooleanArray::from_iter(values.iter().map(|value| match value {
-                Some(Value::Bool(value)) => Some(*value),
-                _ => None,
-            }))
+            values
+                .iter()
+                .map(|value| match value {
+                    Some(Value::Bool(value)) => Some(*value),
+                    _ => None,
+                })
+                .collect()
         }),
         rest: (0_u32..)
             .zip(values)

@@ -24,7 +24,7 @@ pub(super) enum Val<'a> {
     Status(i32),
     /// OTLP's number.
     Kind(i32),
-    /// Elements of one scalar type, or none at all.
+    /// Elements of one scalar type, at least one.
     Array(&'a [Value]),
     /// There, but no operator takes it: mixed and nested arrays, kvlists, bytes, empty values.
     Other(&'a Value),
@@ -121,6 +121,8 @@ impl<'a> Val<'a> {
             return Self::of_scalar(scalar);
         }
         match value {
+            // As in Tempo, where nothing tells an empty array from an attribute that is not there.
+            Value::Array(items) if items.is_empty() => Self::Nil,
             Value::Array(items) if is_homogeneous(items) => Self::Array(items),
             other => Self::Other(other),
         }
@@ -154,6 +156,8 @@ impl<'a> Val<'a> {
             Self::Text(text) => Value::String(text.clone().into_owned()),
             Self::Status(code) => Value::String(status_text(*code)),
             Self::Kind(code) => Value::String(kind_text(*code)),
+            // As in Tempo, an array of one element shows as the element.
+            Self::Array([only]) => only.clone(),
             Self::Array(items) => Value::Array(items.to_vec()),
             Self::Other(value) => (*value).clone(),
         }
@@ -177,12 +181,8 @@ enum Number {
 /// `lhs op rhs`. Of an array any element may satisfy it; types that do not match never do.
 pub(super) fn compare(op: Compare, lhs: &Val<'_>, rhs: &Val<'_>) -> bool {
     match (lhs, rhs) {
-        (Val::Array(items), other) => {
-            any_element(items, op == Compare::Ne, other, |item| compare(op, item, other))
-        }
-        (other, Val::Array(items)) => {
-            any_element(items, op == Compare::Ne, other, |item| compare(op, other, item))
-        }
+        (Val::Array(items), other) => any_element(items, |item| compare(op, item, other)),
+        (other, Val::Array(items)) => any_element(items, |item| compare(op, other, item)),
         (Val::Text(lhs), Val::Text(rhs)) => op.holds(lhs.as_bytes().cmp(rhs.as_bytes())),
         (Val::Bool(lhs), Val::Bool(rhs)) => op.equality(lhs == rhs),
         (Val::Status(lhs), Val::Status(rhs)) | (Val::Kind(lhs), Val::Kind(rhs)) => {
@@ -198,16 +198,8 @@ pub(super) fn compare(op: Compare, lhs: &Val<'_>, rhs: &Val<'_>) -> bool {
     }
 }
 
-/// An empty array differs from everything that is there.
-pub(super) fn any_element<'a>(
-    items: &'a [Value],
-    negative: bool,
-    other: &Val<'_>,
-    accepts: impl Fn(&Val<'a>) -> bool,
-) -> bool {
-    if items.is_empty() {
-        return negative && !matches!(other, Val::Nil | Val::Other(_));
-    }
+/// Whether an element passes. There is at least one: an empty array reads as missing.
+pub(super) fn any_element<'a>(items: &'a [Value], accepts: impl Fn(&Val<'a>) -> bool) -> bool {
     items.iter().any(|item| accepts(&Val::of_value(item)))
 }
 
@@ -343,7 +335,7 @@ pub(super) fn as_float(value: &Val<'_>) -> Option<f64> {
 }
 
 fn is_homogeneous(items: &[Value]) -> bool {
-    let Some(first) = items.first() else { return true };
+    let Some(first) = items.first() else { return false };
     first.scalar().is_some()
         && items.iter().all(|item| std::mem::discriminant(item) == std::mem::discriminant(first))
 }
@@ -459,8 +451,7 @@ mod tests {
         assert!(compare(Compare::Ne, &array, &Val::text("x")));
         let one = Val::Array(&items[..1]);
         assert!(!compare(Compare::Ne, &one, &Val::text("x")));
-        assert!(compare(Compare::Ne, &Val::Array(&[]), &Val::text("x")));
-        assert!(!compare(Compare::Eq, &Val::Array(&[]), &Val::text("x")));
+        assert_eq!(Val::of_value(&Value::Array(vec![])), Val::Nil);
         assert!(!compare(Compare::Eq, &array, &Val::Int(1)));
         assert!(!compare(Compare::Ne, &array, &Val::Nil));
         let mixed = Value::Array(vec![Value::Int(1), Value::Bool(true)]);
