@@ -50,6 +50,11 @@ pub mod wal;
 /// The immutable Parquet block.
 pub mod block;
 
+// --- work
+
+/// Recent spans: held, searched, cut into blocks.
+pub mod ingester;
+
 // --- wiring
 
 /// `tempo.yaml`: each room's settings put together, checked as a whole.
