@@ -55,6 +55,12 @@ pub mod block;
 /// Recent spans: held, searched, cut into blocks.
 pub mod ingester;
 
+/// Writes: checked, limited, handed on.
+pub mod distributor;
+
+/// Reads: split, run, merged.
+pub mod querier;
+
 // --- wiring
 
 /// `tempo.yaml`: each room's settings put together, checked as a whole.

@@ -203,10 +203,14 @@ impl Block {
 
     /// Where traces whose id folds like this one lie: none, one, or, for ids made to collide, several.
     pub fn places(&self, id: TraceId) -> Vec<Place> {
+        self.places_of_fold(id.fold())
+    }
+
+    /// As [`Block::places`], by the fold of an id.
+    pub fn places_of_fold(&self, fold: u64) -> Vec<Place> {
         let directory = &self.index.directory;
         let count = directory.len() / DIRECTORY_ENTRY;
         let fold_at = |place: usize| u64_at(directory, place * DIRECTORY_ENTRY);
-        let fold = id.fold();
         let (mut low, mut high) = (0, count);
         while low < high {
             let middle = usize::midpoint(low, high);
@@ -227,13 +231,6 @@ impl Block {
     pub fn folds(&self) -> impl Iterator<Item = u64> + '_ {
         let count = self.index.directory.len() / DIRECTORY_ENTRY;
         (0..count).map(|place| u64_at(&self.index.directory, place * DIRECTORY_ENTRY))
-    }
-
-    /// Whether a trace whose id folds to `fold` is here.
-    pub fn has_fold(&self, fold: u64) -> bool {
-        let mut half = [0; 16];
-        half[8..].copy_from_slice(&fold.to_be_bytes());
-        !self.places(TraceId(half)).is_empty()
     }
 
     /// The folds of traces that the writer found in other blocks too, ascending.

@@ -166,7 +166,13 @@ impl Attributes {
     }
 
     /// Appends what `other` has of the owners that have a place; places ascend and lie past all owners that are here.
-    pub(super) fn append(&mut self, pool: &mut Pool, other: &Self, told: &mut Told<'_>, places: &[u32]) {
+    pub(super) fn append(
+        &mut self,
+        pool: &mut Pool,
+        other: &Self,
+        told: &mut Told<'_>,
+        places: &[u32],
+    ) {
         for column in &other.columns {
             self.append_column(pool, column, told, places);
         }

@@ -11,7 +11,6 @@ use super::pool::{Pool, Recode};
 use super::spans::Spans;
 use crate::trace::Value;
 
-
 /// For each chunk and row the place it has in `rows`, or [`NOWHERE`].
 pub fn places(chunks: &[&Spans], rows: &[RowRef]) -> Vec<Vec<u32>> {
     let mut places: Vec<Vec<u32>> = chunks.iter().map(|spans| vec![NOWHERE; spans.len()]).collect();

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// Which spans of some WAL segments a block holds. Numbers are those of [`crate::wal::Position`].
 #[derive(Clone, PartialEq, Message)]
-pub struct Coverage {
+pub(super) struct Coverage {
     /// The WAL's writer id.
     #[prost(bytes = "vec", tag = "1")]
     pub writer: Vec<u8>,
@@ -17,7 +17,7 @@ pub struct Coverage {
 
 /// Spans of one segment as runs.
 #[derive(Clone, PartialEq, Message)]
-pub struct SegmentCoverage {
+pub(super) struct SegmentCoverage {
     #[prost(uint64, tag = "1")]
     pub segment: u64,
     /// Pairs of (spans left out, spans taken), from the segment's first span on.
@@ -27,14 +27,14 @@ pub struct SegmentCoverage {
 
 /// Where a live span is in the WAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin {
+pub(super) struct Origin {
     pub segment: u64,
     pub span: u32,
 }
 
 impl Coverage {
     /// The coverage of some spans, in any order.
-    pub fn of(writer: Uuid, mut origins: Vec<Origin>) -> Self {
+    pub(super) fn of(writer: Uuid, mut origins: Vec<Origin>) -> Self {
         origins.sort_unstable();
         origins.dedup();
         let mut segments: Vec<SegmentCoverage> = Vec::new();
@@ -55,17 +55,17 @@ impl Coverage {
     }
 
     /// First and last segment.
-    pub fn range(&self) -> Option<(u64, u64)> {
+    pub(super) fn range(&self) -> Option<(u64, u64)> {
         Some((self.segments.first()?.segment, self.segments.last()?.segment))
     }
 }
 
 /// Spans that need no replay, by segment.
 #[derive(Default)]
-pub struct Covered(BTreeMap<u64, Vec<(u32, u32)>>);
+pub(super) struct Covered(BTreeMap<u64, Vec<(u32, u32)>>);
 
 impl Covered {
-    pub fn add(&mut self, coverage: &Coverage) {
+    pub(super) fn add(&mut self, coverage: &Coverage) {
         for SegmentCoverage { segment, runs } in &coverage.segments {
             let ranges = self.0.entry(*segment).or_default();
             let mut at = 0;
@@ -77,7 +77,7 @@ impl Covered {
         }
     }
 
-    pub fn contains(&self, segment: u64, span: u32) -> bool {
+    pub(super) fn contains(&self, segment: u64, span: u32) -> bool {
         let Some(ranges) = self.0.get(&segment) else { return false };
         let after = ranges.partition_point(|(start, _)| *start <= span);
         // Runs of several blocks do not overlap: the last that begins before is the only one that can hold it.

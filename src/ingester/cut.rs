@@ -7,7 +7,7 @@ use crate::trace::TraceId;
 
 /// What is known of a live trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LiveTrace {
+pub(super) struct LiveTrace {
     /// When its first and its last span came in, Unix nanoseconds.
     pub first_unix_nano: u64,
     pub last_unix_nano: u64,
@@ -17,7 +17,7 @@ pub struct LiveTrace {
 }
 
 /// The traces to cut, oldest first; empty if it is not yet worth a block.
-pub fn plan(
+pub(super) fn plan(
     traces: impl Iterator<Item = (TraceId, LiveTrace)>,
     config: &Config,
     now_unix_nano: u64,
@@ -68,8 +68,17 @@ mod tests {
     fn traces(ages: &[(u64, u64, u32)]) -> Vec<(TraceId, LiveTrace)> {
         let trace = |(index, (first, last, spans)): (usize, &(u64, u64, u32))| {
             let id = TraceId((index as u128).to_be_bytes());
-            let (first_unix_nano, last_unix_nano) = ((1000 - first) * SECOND, (1000 - last) * SECOND);
-            (id, LiveTrace { first_unix_nano, last_unix_nano, spans: *spans, has_root: index % 2 == 0 })
+            let (first_unix_nano, last_unix_nano) =
+                ((1000 - first) * SECOND, (1000 - last) * SECOND);
+            (
+                id,
+                LiveTrace {
+                    first_unix_nano,
+                    last_unix_nano,
+                    spans: *spans,
+                    has_root: index % 2 == 0,
+                },
+            )
         };
         ages.iter().enumerate().map(trace).collect()
     }

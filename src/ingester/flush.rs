@@ -37,7 +37,11 @@ struct Portion {
 
 impl Ingester {
     /// Writes some traces of a tenant into blocks. The caller holds `cutting`.
-    pub(super) async fn flush_traces(&self, tenant: &Tenant, traces: Vec<TraceId>) -> Result<(), Error> {
+    pub(super) async fn flush_traces(
+        &self,
+        tenant: &Tenant,
+        traces: Vec<TraceId>,
+    ) -> Result<(), Error> {
         if traces.is_empty() {
             return Ok(());
         }
@@ -51,12 +55,18 @@ impl Ingester {
         Ok(())
     }
 
-    async fn flush_portion(&self, tenant: &Tenant, chunks: &[Chunk], portion: Portion) -> Result<(), Error> {
+    async fn flush_portion(
+        &self,
+        tenant: &Tenant,
+        chunks: &[Chunk],
+        portion: Portion,
+    ) -> Result<(), Error> {
         let folds: Vec<u64> = portion.traces.iter().map(|(id, _)| id.fold()).collect();
         let shared = self.shared_with(tenant, folds).await?;
         let cut = rows_by_chunk(chunks, &portion);
-        let origins =
-            cut.iter().flat_map(|(chunk, rows)| rows.iter().map(|row| chunk.origins[*row as usize]));
+        let origins = cut
+            .iter()
+            .flat_map(|(chunk, rows)| rows.iter().map(|row| chunk.origins[*row as usize]));
         let coverage = Coverage::of(self.0.wal.writer_id(), origins.collect());
         let range = coverage.range();
         let facts = Facts { shared, wal_coverage: coverage.encode_to_vec() };
@@ -210,7 +220,11 @@ fn entry(id: Uuid, written: &Written, cut: &[(Chunk, Vec<u32>)]) -> BlockEntry {
         end_unix_nano: written.end_unix_nano,
         received_min_unix_nano: received.clone().map(|(first, _)| first).min().unwrap_or(0),
         received_max_unix_nano: received.map(|(_, last)| last).max().unwrap_or(0),
-        objects: written.objects.iter().map(|(object, bytes)| object_info(*object, bytes)).collect(),
+        objects: written
+            .objects
+            .iter()
+            .map(|(object, bytes)| object_info(*object, bytes))
+            .collect(),
         service_names: written.service_names.clone(),
         service_names_complete: true,
         ..BlockEntry::default()

@@ -23,7 +23,11 @@ impl Metrics {
         registry.register("blocks_written", "Blocks written and published", blocks.clone());
         registry.register("block_written_bytes", "Bytes of all their objects", block_bytes.clone());
         registry.register("block_written_spans", "Spans in them", block_spans.clone());
-        registry.register("failed_flushes", "Blocks that could not be written", failed_flushes.clone());
+        registry.register(
+            "failed_flushes",
+            "Blocks that could not be written",
+            failed_flushes.clone(),
+        );
         let help = "Spans that came back from the write-ahead log at the start";
         registry.register("recovered_spans", help, recovered_spans.clone());
     }

@@ -18,6 +18,7 @@ mod tenant;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -51,7 +52,9 @@ pub enum Error {
     Record(#[from] crate::otlp::Error),
     #[error("the coverage section of block {block}")]
     Coverage { block: uuid::Uuid, source: prost::DecodeError },
-    #[error("live spans hold {bytes} bytes; at most ingester.max_live_bytes = {bytes_max} until blocks are written")]
+    #[error(
+        "live spans hold {bytes} bytes; at most ingester.max_live_bytes = {bytes_max} until blocks are written"
+    )]
     Full { bytes: u64, bytes_max: u64 },
     #[error("stopping")]
     Stopping,
@@ -99,6 +102,8 @@ struct Inner {
     stored: Mutex<BTreeMap<u64, u64>>,
     /// Spans of the segments that were there at the start, which the WAL does not count.
     recovered: Mutex<BTreeMap<u64, u64>>,
+    /// Until all of it has been read no segment is let go.
+    has_recovered: AtomicBool,
 }
 
 /// What the ingester is made of.
@@ -135,6 +140,7 @@ impl Ingester {
             opening: tokio::sync::Mutex::default(),
             stored: Mutex::default(),
             recovered: Mutex::default(),
+            has_recovered: AtomicBool::new(false),
         }))
     }
 
@@ -301,6 +307,9 @@ impl Ingester {
 
     /// Deletes WAL segments whose spans are all in blocks.
     async fn release_segments(&self, rotate: bool) -> Result<(), Error> {
+        if !self.0.has_recovered.load(Ordering::Acquire) {
+            return Ok(());
+        }
         if rotate {
             self.0.wal.rotate().await?;
         }
@@ -309,7 +318,7 @@ impl Ingester {
         for segment in older {
             let recovered = self.0.recovered.lock().get(&segment.number).copied();
             let stored = self.0.stored.lock().get(&segment.number).copied().unwrap_or(0);
-            if stored == recovered.unwrap_or(segment.spans) {
+            if stored == recovered.unwrap_or(u64::from(segment.spans)) {
                 self.0.wal.release(segment.number).await?;
                 self.0.stored.lock().remove(&segment.number);
                 self.0.recovered.lock().remove(&segment.number);

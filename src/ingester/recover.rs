@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prost::Message;
 
@@ -46,6 +47,8 @@ impl Ingester {
             }
         }
         for damage in replay.damage() {
+            // What was not read may be acknowledged spans: the file stays for an operator.
+            self.0.recovered.lock().insert(damage.segment, u64::MAX);
             tracing::error!(
                 segment = %damage.path.display(),
                 offset = damage.offset,
@@ -54,6 +57,7 @@ impl Ingester {
             );
         }
         self.0.metrics.recovered_spans.inc_by(recovered);
+        self.0.has_recovered.store(true, Ordering::Release);
         self.release_segments(false).await?;
         Ok(recovered)
     }
@@ -61,11 +65,13 @@ impl Ingester {
     /// The spans of our WAL that blocks hold.
     async fn covered(&self, tenant: &Tenant) -> Result<Covered, Error> {
         let writer = self.0.wal.writer_id();
-        let segments: Vec<u64> = self.0.wal.segments().iter().map(|segment| segment.number).collect();
+        let segments: Vec<u64> =
+            self.0.wal.segments().iter().map(|segment| segment.number).collect();
         let mut covered = Covered::default();
         for entry in tenant.manifests.current().blocks() {
             let mine = entry.wal.iter().any(|wal| {
-                let holds = |segment: &u64| (wal.first_segment..=wal.last_segment).contains(segment);
+                let holds =
+                    |segment: &u64| (wal.first_segment..=wal.last_segment).contains(segment);
                 wal.writer == writer && segments.iter().any(holds)
             });
             if mine {
@@ -90,10 +96,8 @@ impl Ingester {
         let known = Arc::clone(covered);
         let decode = move || -> Result<(Spans, Vec<Origin>), Error> {
             let all = crate::otlp::decode_accepted(&body, |ordinal| refused.contains(ordinal))?;
-            let origin = |row: u32| Origin {
-                segment: position.segment,
-                span: position.first_span + row,
-            };
+            let origin =
+                |row: u32| Origin { segment: position.segment, span: position.first_span + row };
             let is_new = |row: u32| !known.contains(position.segment, origin(row).span);
             let rows: Vec<u32> = (0..all.next_row()).filter(|row| is_new(*row)).collect();
             if rows.len() == all.len() {

@@ -96,7 +96,12 @@ impl Tenant {
         self.add_chunk(spans, origins, (received_unix_nano, received_unix_nano))
     }
 
-    pub(super) fn add_chunk(&self, spans: Spans, origins: Vec<Origin>, received: (u64, u64)) -> bool {
+    pub(super) fn add_chunk(
+        &self,
+        spans: Spans,
+        origins: Vec<Origin>,
+        received: (u64, u64),
+    ) -> bool {
         let chunk = Chunk {
             live: spans.len(),
             bytes: chunk_bytes(&spans),
@@ -150,7 +155,12 @@ impl Tenant {
     }
 
     /// The traces to be cut now, oldest first.
-    pub(super) fn plan_cut(&self, config: &Config, now_unix_nano: u64, pressure: bool) -> Vec<TraceId> {
+    pub(super) fn plan_cut(
+        &self,
+        config: &Config,
+        now_unix_nano: u64,
+        pressure: bool,
+    ) -> Vec<TraceId> {
         let state = self.state.lock();
         let traces = state.traces.iter().map(|(id, trace)| (*id, *trace));
         cut::plan(traces, config, now_unix_nano, pressure)

@@ -11,4 +11,4 @@ mod task;
 pub use self::clock::{Clock, Elapsed};
 pub use self::cpu::{Cpu, CpuError};
 pub use self::drain::{Drain, Hold, Stop, Unfinished};
-pub use self::task::{Ended, Task, blocking};
+pub use self::task::{Ended, Task, blocking, to_the_end};

@@ -16,7 +16,7 @@ use super::window;
 use super::{Query, compile_lenient, need};
 use crate::columns::{Batch, Projection, Strings};
 use crate::scan::Need;
-use crate::trace::Value;
+use crate::trace::{TraceId, Value};
 
 /// A question for the values that an attribute has on the spans that a filter keeps.
 #[derive(Debug, Clone)]
@@ -82,11 +82,17 @@ impl ValueQuery {
         need::all([own, self.filter.need()])
     }
 
-    /// Adds the values on the spans that the filter keeps, of traces that overlap the window (Unix nanoseconds). Of an array each
-    /// element counts; kvlists, bytes and mixed arrays do not.
-    pub fn collect(&self, batch: &Batch, window: &RangeInclusive<u64>, into: &mut ValueSet) {
+    /// Adds the values on the spans that the filter keeps, of the wanted traces that overlap the window (Unix nanoseconds). Of an
+    /// array each element counts; kvlists, bytes and mixed arrays do not.
+    pub fn collect(
+        &self,
+        batch: &Batch,
+        window: &RangeInclusive<u64>,
+        is_wanted: &dyn Fn(TraceId) -> bool,
+        into: &mut ValueSet,
+    ) {
         let rows = self.filter.rows(batch);
-        let Some(kept) = window::rows_in(batch, window) else { return };
+        let Some(kept) = window::rows_in(batch, window, is_wanted) else { return };
         let kept = &kept & &self.filter.condition_mask(&rows);
         if !kept.has_true() {
             return;

@@ -6,6 +6,7 @@ use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::BooleanBuffer;
 
 use crate::columns::Batch;
+use crate::trace::TraceId;
 
 /// Whether a span of the trace overlaps the window (Unix nanoseconds).
 pub(super) fn has(batch: &Batch, trace: usize, window: &RangeInclusive<u64>) -> bool {
@@ -23,10 +24,14 @@ pub(super) fn has(batch: &Batch, trace: usize, window: &RangeInclusive<u64>) -> 
     })
 }
 
-/// The rows of the traces in the window; `None` if there are none.
-pub(super) fn rows_in(batch: &Batch, window: &RangeInclusive<u64>) -> Option<BooleanBuffer> {
-    let traces: Vec<bool> =
-        (0..batch.traces.len()).map(|trace| has(batch, trace, window)).collect();
+/// The rows of the wanted traces in the window; `None` if there are none.
+pub(super) fn rows_in(
+    batch: &Batch,
+    window: &RangeInclusive<u64>,
+    is_wanted: &dyn Fn(TraceId) -> bool,
+) -> Option<BooleanBuffer> {
+    let is_in = |trace: usize| is_wanted(batch.traces.id[trace]) && has(batch, trace, window);
+    let traces: Vec<bool> = (0..batch.traces.len()).map(is_in).collect();
     traces.contains(&true).then(|| rows_of(batch, &traces))
 }
 

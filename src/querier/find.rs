@@ -1,0 +1,153 @@
+//! One trace by its id, from wherever its spans are.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::split::{Assembled, ranges};
+use super::{Cost, JsonStyle, Querier, unreadable};
+use crate::columns::{Layout, RowRef, Spans, group_by_trace};
+use crate::failure::Failure;
+use crate::ingester::Pin;
+use crate::manifest::BlockEntry;
+use crate::otlp::{self, Row};
+use crate::scan::ScanCost;
+use crate::store::keys::BlockObject;
+use crate::tenant::TenantId;
+use crate::trace::TraceId;
+
+/// Blocks that are asked at once.
+const PARALLEL_BLOCKS: usize = 16;
+
+/// All spans of a trace.
+pub struct FoundTrace {
+    assembled: Assembled,
+    layout: Layout,
+    pub cost: Cost,
+}
+
+impl Querier {
+    /// Finds a trace. With a window only blocks that overlap it are asked.
+    ///
+    /// # Errors
+    /// Why the trace could not be read whole.
+    pub async fn find_trace(
+        &self,
+        tenants: &[TenantId],
+        id: TraceId,
+        window: Option<RangeInclusive<u64>>,
+    ) -> Result<Option<FoundTrace>, Failure> {
+        let mut cost = Cost::default();
+        let (mut chunks, mut rows) = (Vec::new(), Vec::new());
+        for tenant in tenants {
+            let pin = self.ingester.pin(tenant).await?;
+            let offset = u32::try_from(chunks.len()).expect("few chunks");
+            let (live_chunks, live_rows) = self.live_rows(&pin, id).await;
+            let moved = |row: RowRef| RowRef { chunk: row.chunk + offset, ..row };
+            rows.extend(live_rows.into_iter().map(moved));
+            chunks.extend(live_chunks);
+            for (spans, read) in
+                self.stored_parts(tenant, &pin, id, window.as_ref(), &mut cost).await?
+            {
+                let chunk = u32::try_from(chunks.len()).expect("few chunks");
+                let mine = |row: &u32| spans.trace_id[*row as usize] == id;
+                rows.extend((0..spans.next_row()).filter(mine).map(|row| RowRef { chunk, row }));
+                chunks.push(spans);
+                cost.add_scan(read);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        cost.inspected_traces += 1;
+        let made = move || {
+            let refs: Vec<&Spans> = chunks.iter().map(|chunk: &Arc<Spans>| &**chunk).collect();
+            let traces = group_by_trace(&refs, rows);
+            let assembled = Assembled { chunks, traces };
+            let layout = assembled.layout();
+            FoundTrace { assembled, layout, cost }
+        };
+        Ok(Some(self.cpu.run(made).await))
+    }
+
+    async fn live_rows(&self, pin: &Pin, id: TraceId) -> (Vec<Arc<Spans>>, Vec<RowRef>) {
+        if !pin.has_live() {
+            return (Vec::new(), Vec::new());
+        }
+        let pin = pin.clone();
+        self.cpu.run(move || (pin.live_chunks(), pin.live_rows(id))).await
+    }
+
+    /// The parts of the trace in blocks: bloom filter, directory, rows.
+    async fn stored_parts(
+        &self,
+        tenant: &TenantId,
+        pin: &Pin,
+        id: TraceId,
+        window: Option<&RangeInclusive<u64>>,
+        cost: &mut Cost,
+    ) -> Result<Vec<(Arc<Spans>, ScanCost)>, Failure> {
+        let overlaps = |block: &&Arc<BlockEntry>| {
+            window.is_none_or(|window| block.overlaps(*window.start(), *window.end()))
+        };
+        let blocks: Vec<Arc<BlockEntry>> =
+            pin.manifest.blocks().iter().filter(overlaps).cloned().collect();
+        cost.blocks_skipped += (pin.manifest.blocks().len() - blocks.len()) as u64;
+        let reads: Vec<_> =
+            blocks.into_iter().map(|block| self.stored_part(tenant, block, id)).collect();
+        let parts: Vec<Option<(Arc<Spans>, ScanCost)>> =
+            futures::stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS).try_collect().await?;
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        cost.blocks += parts.len() as u64;
+        Ok(parts)
+    }
+
+    async fn stored_part(
+        &self,
+        tenant: &TenantId,
+        entry: Arc<BlockEntry>,
+        id: TraceId,
+    ) -> Result<Option<(Arc<Spans>, ScanCost)>, Failure> {
+        let fails = |error| unreadable(entry.id, &error);
+        let is_shard =
+            |object: &&crate::manifest::ObjectInfo| matches!(object.object, BlockObject::Bloom(_));
+        let shards = u32::try_from(entry.objects.iter().filter(is_shard).count()).expect("few");
+        if !self.blocks.may_contain(tenant, entry.id, shards, id).await.map_err(fails)? {
+            return Ok(None);
+        }
+        let block = self.blocks.open(tenant, entry.id).await.map_err(fails)?;
+        let places = block.places(id);
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let mut cost = ScanCost::default();
+        let spans = block.spans(&ranges(places), &mut cost).await.map_err(fails)?;
+        Ok(Some((Arc::new(spans), cost)))
+    }
+}
+
+impl FoundTrace {
+    /// Spans, without duplicates.
+    pub fn span_count(&self) -> usize {
+        self.layout.len()
+    }
+
+    fn rows(&self) -> Vec<Row<'_>> {
+        let row = |row: &RowRef| (&*self.assembled.chunks[row.chunk as usize], row.row as usize);
+        self.layout.rows.iter().map(row).collect()
+    }
+
+    /// OTLP `TracesData`, which is also Tempo's `Trace`.
+    pub fn protobuf(&self) -> Vec<u8> {
+        otlp::encode_trace(&self.rows())
+    }
+
+    /// Tempo's JSON of the trace: one object, without the envelope of its second API.
+    ///
+    /// # Errors
+    /// When what was stored of the trace cannot be read as OTLP.
+    pub fn json(&self, style: JsonStyle) -> Result<Vec<u8>, Failure> {
+        otlp::trace_json(&self.rows(), style).map_err(|error| Failure::internal(&error))
+    }
+}

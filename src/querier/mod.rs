@@ -1,0 +1,191 @@
+//! Reads: split over blocks and live spans, run, merged.
+//!
+//! A query pins one moment of each tenant. Traces that lie in one place only are evaluated there, batch by batch, newest first.
+//! Traces that lie in several (found by the blocks' `shared` sections and by the ids that are live) are assembled and
+//! evaluated whole, and left out everywhere else: an answer does not depend on how spans were cut into blocks.
+
+mod find;
+mod search;
+mod sources;
+mod split;
+mod tags;
+
+use std::ops::RangeInclusive;
+
+pub use find::FoundTrace;
+
+use crate::block::Blocks;
+use crate::failure::{Failure, Kind};
+use crate::ingester::Ingester;
+use crate::runtime::Cpu;
+use crate::scan::ScanCost;
+use crate::traceql::TraceMatch;
+
+pub use crate::otlp::JsonStyle;
+
+/// How much a query may do at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Units of one query that are read and evaluated at once.
+    pub concurrent_units: usize,
+    /// Spans of split traces that are put together at once.
+    pub assembled_spans_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { concurrent_units: 4, assembled_spans_max: 256 * 1024 }
+    }
+}
+
+/// Answers questions over all blocks and live spans. Cheap to clone.
+#[derive(Clone)]
+pub struct Querier {
+    ingester: Ingester,
+    blocks: Blocks,
+    cpu: Cpu,
+    config: Config,
+}
+
+/// A search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// TraceQL; empty means `{}`.
+    pub query: String,
+    /// Unix nanoseconds, both ends included.
+    pub window: RangeInclusive<u64>,
+    /// Most traces, at least 1.
+    pub limit: usize,
+    /// Most spans told per spanset; 0: all.
+    pub spans_per_spanset: usize,
+}
+
+/// The newest traces that match.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchAnswer {
+    /// Newest first, ties by trace id.
+    pub traces: Vec<TraceMatch>,
+    pub cost: Cost,
+}
+
+/// What an answer cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    pub inspected_bytes: u64,
+    pub inspected_traces: u64,
+    pub inspected_spans: u64,
+    /// Blocks of which something was read.
+    pub blocks: u64,
+    /// Blocks that the time range or their statistics ruled out.
+    pub blocks_skipped: u64,
+    /// Bytes of all blocks that were considered.
+    pub block_bytes: u64,
+    /// Units read: row groups, and batches of live traces.
+    pub jobs: u64,
+}
+
+/// Where a tag may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TagScope {
+    Resource,
+    Span,
+    Event,
+    Link,
+    Instrumentation,
+    Intrinsic,
+}
+
+/// Which names attributes have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagNamesRequest {
+    /// Only this scope; `None` for all.
+    pub scope: Option<TagScope>,
+    pub window: RangeInclusive<u64>,
+    /// A filter, perhaps half-typed; names then are those of the spans that it keeps.
+    pub filter: String,
+    /// Most names per scope; 0: all.
+    pub limit: usize,
+}
+
+/// Names by scope, sorted; without [`TagScope::Intrinsic`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagNames {
+    pub scopes: Vec<(TagScope, Vec<String>)>,
+    pub cost: Cost,
+}
+
+/// Which values an attribute has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagValuesRequest {
+    /// A TraceQL attribute.
+    pub attribute: String,
+    pub window: RangeInclusive<u64>,
+    /// A filter, perhaps half-typed.
+    pub filter: String,
+    /// Most values; 0: all.
+    pub limit: usize,
+}
+
+/// Values, the most frequent first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagValues {
+    pub values: Vec<TagValue>,
+    pub cost: Cost,
+}
+
+/// One value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagValue {
+    /// `string`, `int`, `float`, `bool`, `duration` or `keyword`.
+    pub kind: &'static str,
+    pub text: String,
+}
+
+impl Querier {
+    pub fn new(ingester: Ingester, blocks: Blocks, cpu: Cpu, config: Config) -> Self {
+        Self { ingester, blocks, cpu, config }
+    }
+}
+
+impl Cost {
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self {
+            inspected_bytes,
+            inspected_traces,
+            inspected_spans,
+            blocks,
+            blocks_skipped,
+            block_bytes,
+            jobs,
+        } = other;
+        self.inspected_bytes += inspected_bytes;
+        self.inspected_traces += inspected_traces;
+        self.inspected_spans += inspected_spans;
+        self.blocks += blocks;
+        self.blocks_skipped += blocks_skipped;
+        self.block_bytes += block_bytes;
+        self.jobs += jobs;
+    }
+
+    fn add_scan(&mut self, scan: ScanCost) {
+        let ScanCost { bytes, requests: _, rows, traces, units_read, units_skipped: _ } = scan;
+        self.inspected_bytes += bytes;
+        self.inspected_spans += rows;
+        self.inspected_traces += traces;
+        self.jobs += units_read;
+    }
+}
+
+/// A query text that is refused.
+fn refused(error: &crate::traceql::Error) -> Failure {
+    Failure::invalid(format!("invalid TraceQL query: {error}"))
+}
+
+/// A block that cannot be read: the answer would be incomplete, so there is none.
+fn unreadable(block: uuid::Uuid, error: &crate::block::Error) -> Failure {
+    let kind = match error {
+        crate::block::Error::Store(error) => error.kind(),
+        _ => Kind::Internal,
+    };
+    Failure::new(kind, format!("block {block}: {}", crate::failure::chain(error)))
+}

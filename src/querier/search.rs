@@ -1,0 +1,155 @@
+//! The newest traces that match a query.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
+
+use super::sources::{Job, Sources};
+use super::{Cost, Querier, SearchAnswer, SearchRequest, refused};
+use crate::columns::Batch;
+use crate::failure::Failure;
+use crate::scan::{Scan, ScanCost};
+use crate::tenant::TenantId;
+use crate::trace::TraceId;
+use crate::traceql::{Ask, Query, TraceMatch, compile};
+
+/// The matches so far: newest first, never more than the limit.
+struct Newest {
+    limit: usize,
+    /// By how much older a trace is than any can be, then its id, then its tenant.
+    found: BTreeMap<(u64, TraceId, usize), TraceMatch>,
+}
+
+impl Newest {
+    /// Whether a trace that matches would be among the newest.
+    fn wants(&self, start: u64, id: TraceId) -> bool {
+        if self.found.len() < self.limit {
+            return true;
+        }
+        let last = self.found.last_key_value();
+        last.is_none_or(|((age, other, _), _)| (u64::MAX - start, id) < (*age, *other))
+    }
+
+    fn add(&mut self, tenant: usize, found: Vec<TraceMatch>) {
+        for found in found {
+            self.found.insert((u64::MAX - found.start, found.id, tenant), found);
+            if self.found.len() > self.limit {
+                self.found.pop_last();
+            }
+        }
+    }
+}
+
+/// What all jobs of a search share.
+struct Run {
+    query: Query,
+    request: SearchRequest,
+    scan: Scan,
+    newest: Mutex<Newest>,
+    cost: Mutex<Cost>,
+}
+
+impl Querier {
+    /// The newest traces of some tenants that match. Exact: the same question over the same data has the same answer.
+    ///
+    /// # Errors
+    /// [`crate::failure::Kind::Invalid`] for a query that is refused; otherwise why the answer would be incomplete.
+    pub async fn search(
+        &self,
+        tenants: &[TenantId],
+        request: SearchRequest,
+    ) -> Result<SearchAnswer, Failure> {
+        let query = compile(&request.query).map_err(|error| refused(&error))?;
+        let scan = Scan {
+            window: request.window.clone(),
+            projection: query.projection().clone(),
+            need: query.need(),
+        };
+        let newest = Newest { limit: request.limit, found: BTreeMap::new() };
+        let run = Arc::new(Run {
+            query,
+            request,
+            scan,
+            newest: Mutex::new(newest),
+            cost: Mutex::default(),
+        });
+        if !run.query.is_never() {
+            for (number, tenant) in tenants.iter().enumerate() {
+                let sources = self.sources(tenant, &run.scan.window).await?;
+                self.search_sources(&run, number, &sources).await?;
+                run.cost.lock().add(sources.cost);
+            }
+        }
+        let traces = std::mem::take(&mut run.newest.lock().found).into_values().collect();
+        let cost = *run.cost.lock();
+        Ok(SearchAnswer { traces, cost })
+    }
+
+    async fn search_sources(
+        &self,
+        run: &Arc<Run>,
+        tenant: usize,
+        sources: &Sources,
+    ) -> Result<(), Failure> {
+        // Split traces first: they may be of any age.
+        for group in self.split_groups(sources) {
+            let mut cost = ScanCost::default();
+            let assembled = self.assemble(sources, &group, &mut cost).await?;
+            run.cost.lock().add_scan(cost);
+            let shared = Arc::clone(run);
+            let evaluate = move || {
+                let batch = assembled.batch(&shared.scan.projection);
+                shared.evaluate(&batch, &|_| false)
+            };
+            let found = self.cpu.run(evaluate).await?;
+            run.newest.lock().add(tenant, found);
+        }
+        let jobs = sources.jobs(&run.scan, self);
+        let work: Vec<_> =
+            jobs.into_iter().map(|job| self.search_job(run, tenant, sources, job)).collect();
+        futures::stream::iter(work)
+            .buffer_unordered(self.config.concurrent_units)
+            .try_collect::<()>()
+            .await
+    }
+
+    async fn search_job(
+        &self,
+        run: &Arc<Run>,
+        tenant: usize,
+        sources: &Sources,
+        job: Job,
+    ) -> Result<(), Failure> {
+        let Job { source, unit } = job;
+        // Units come newest first: no trace of this one, nor of any after it, may be new enough.
+        if !run.newest.lock().wants(unit.last_start, TraceId::default()) {
+            return Ok(());
+        }
+        let (batch, cost) = source.read(&unit, &run.scan).await?;
+        run.cost.lock().add_scan(cost);
+        let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
+        let evaluate = move || shared.evaluate(&batch, &|id| split.contains(&id.fold()));
+        let found = self.cpu.run(evaluate).await?;
+        run.newest.lock().add(tenant, found);
+        Ok(())
+    }
+}
+
+impl Run {
+    fn evaluate(
+        &self,
+        batch: &Batch,
+        is_elsewhere: &(dyn Fn(TraceId) -> bool + Sync),
+    ) -> Result<Vec<TraceMatch>, Failure> {
+        let wanted =
+            |id: TraceId, start: u64| !is_elsewhere(id) && self.newest.lock().wants(start, id);
+        let ask = Ask {
+            window: self.request.window.clone(),
+            spans_per_spanset: self.request.spans_per_spanset,
+            wanted: &wanted,
+        };
+        self.query.evaluate(batch, &ask).map_err(Failure::invalid)
+    }
+}
