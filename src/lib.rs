@@ -19,3 +19,24 @@ pub mod failure;
 
 /// What a reader is asked and how it answers: the joint between the language and the storage.
 pub mod scan;
+
+// --- languages
+
+/// A query: bound, planned, evaluated.
+pub mod traceql;
+
+// --- work
+
+/// Writes: checked, limited, spread.
+pub mod distributor;
+
+/// Reads: split, run, merged.
+pub mod querier;
+
+// --- doors
+
+/// What all listeners share: connections, deadlines, the tenant of a request.
+pub mod listener;
+
+/// Listeners that take spans in.
+pub mod receiver;
