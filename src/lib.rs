@@ -40,3 +40,6 @@ pub mod listener;
 
 /// Listeners that take spans in.
 pub mod receiver;
+
+/// Listeners that give answers out.
+pub mod api;
