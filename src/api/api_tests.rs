@@ -70,6 +70,18 @@ async fn what_needs_no_spans_answers() {
             r#"{"tagValues":["error","ok","unset"],"metrics":{}}"#,
         ),
         (
+            "/api/search/tag/status%2Ecode/values?limit=1",
+            200,
+            "application/json",
+            r#"{"tagValues":["error"],"metrics":{}}"#,
+        ),
+        (
+            "/api/v2/search/tag/span%3Aid/values",
+            200,
+            "application/json",
+            r#"{"tagValues":[],"metrics":{}}"#,
+        ),
+        (
             "/api/search/tag/error/values",
             200,
             "application/json",
@@ -226,6 +238,19 @@ async fn a_panic_is_a_500() {
     let answer = ask(router, "GET", "/metrics", &[]).await;
     assert_eq!(answer.status, 500);
     assert!(!answer.text.contains("secret"));
+}
+
+#[tokio::test]
+async fn a_full_house_sends_away() {
+    let slots = Slots::new(1);
+    let api = Api { config: Config::default(), parts: parts(), slots };
+    let request = Request::new(Body::empty()).into_parts().0;
+    let first = api.enter(&request);
+    let refused = Refused(api.enter(&request).err().unwrap()).into_response();
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    drop(first);
+    assert!(api.enter(&request).is_ok());
 }
 
 #[tokio::test]

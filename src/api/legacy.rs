@@ -76,7 +76,7 @@ fn typed(value: &str) -> Option<String> {
 
 /// An unscoped attribute, in quotes if its name needs them.
 pub(super) fn attribute(key: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./:@#%$*+?;[]".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     if !key.is_empty() && key.chars().all(plain) {
         return format!(".{key}");
     }
@@ -205,6 +205,7 @@ mod tests {
             ("a", "{ .a != nil }"),
             ("a=", r#"{ .a = "" }"#),
             ("a{b=c", r#"{ ."a{b" = "c" }"#),
+            ("a//b=c", r#"{ ."a//b" = "c" }"#),
             ("name=x root.name=y", r#"{ name = "x" && rootName = "y" }"#),
             ("root.service.name=x", r#"{ rootServiceName = "x" }"#),
             ("status.code=error", "{ status = error }"),

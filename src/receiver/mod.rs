@@ -5,7 +5,7 @@
 //! after the spans are durable and visible.
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -49,8 +49,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            grpc: Some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 4317))),
-            http: Some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 4318))),
+            grpc: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4317))),
+            http: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4318))),
             max_body_bytes: 64 << 20,
             bytes_in_flight_max: 192 << 20,
             requests_max: 512,
