@@ -61,6 +61,17 @@ pub mod distributor;
 /// Reads: split, run, merged.
 pub mod querier;
 
+// --- doors
+
+/// What all listeners share: connections, slots, tenants.
+pub mod listener;
+
+/// Listeners that take spans in.
+pub mod receiver;
+
+/// Listeners that give answers out.
+pub mod api;
+
 // --- wiring
 
 /// `tempo.yaml`: each room's settings put together, checked as a whole.

@@ -1,0 +1,224 @@
+//! Listeners that give answers out: Grafana Tempo's HTTP API.
+//!
+//! A handler is three steps: `params` makes a typed request of the query string, the querier answers it, `format` writes the
+//! answer as JSON or protobuf by `Accept`. Bodies hold Tempo's fields only, since Grafana's decoder refuses others; what an answer cost is in the
+//! headers `X-Vivace-Inspected-Bytes`, `-Inspected-Spans`, `-Inspected-Traces`, `-Blocks` and `-Blocks-Skipped`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use futures::future::BoxFuture;
+use http::{StatusCode, header, request};
+use tokio::net::TcpListener;
+use tokio::sync::OwnedSemaphorePermit;
+
+use self::format::Form;
+use self::params::Params;
+use crate::failure::{Failure, Kind};
+use crate::listener::{self, Slots};
+use crate::querier::Querier;
+use crate::tenant::TenantId;
+
+mod compress;
+mod format;
+mod json;
+mod legacy;
+mod llm;
+mod metrics;
+mod params;
+mod proto;
+mod search;
+mod status;
+mod tags;
+mod times;
+mod traces;
+
+/// What may be asked, and what is assumed where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// In front of `/api/...`, as `/tempo`; empty = nothing.
+    pub http_api_prefix: String,
+    /// Whether every question must name its tenant.
+    pub multitenancy: bool,
+    /// Whether a question may name several tenants.
+    pub multi_tenant_queries_enabled: bool,
+    /// Traces in a search's answer if the request does not say.
+    pub default_result_limit: u32,
+    /// Most traces that a search may ask for.
+    pub max_result_limit: u32,
+    /// Spans per span set if the request does not say.
+    pub default_spans_per_span_set: u32,
+    /// Most spans per span set that a search may ask for; 0 = no bound.
+    pub max_spans_per_span_set: u32,
+    /// Longest time range of a search; zero = no bound.
+    pub max_duration: Duration,
+    /// How far back a question without a time range looks.
+    pub recent: Duration,
+    /// Longest TraceQL text, in bytes.
+    pub max_query_expression_size_bytes: usize,
+    /// Longest time for an answer.
+    pub api_timeout: Duration,
+    /// Most questions at work at once; beyond it clients are told to come back.
+    pub requests_max: usize,
+    /// Whether search answers print trace ids with their leading zeros.
+    pub left_pad_trace_ids: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            http_api_prefix: String::new(),
+            multitenancy: false,
+            multi_tenant_queries_enabled: true,
+            default_result_limit: 20,
+            max_result_limit: 262_144,
+            default_spans_per_span_set: 3,
+            max_spans_per_span_set: 0,
+            max_duration: Duration::from_hours(168),
+            recent: Duration::from_mins(15),
+            max_query_expression_size_bytes: 131_072,
+            api_timeout: Duration::from_mins(5),
+            requests_max: 512,
+            left_pad_trace_ids: false,
+        }
+    }
+}
+
+/// Who answers what.
+#[derive(Clone)]
+pub struct Parts {
+    pub querier: Arc<Querier>,
+    /// Our own metrics, as text in the `OpenMetrics` format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether questions and spans are taken; the error says why not.
+    pub ready: Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>,
+    /// Cuts and stores all that is live; done when it is done.
+    pub flush: Arc<dyn Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>,
+    /// Unix nanoseconds.
+    pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// What a handler needs.
+struct Api {
+    config: Config,
+    parts: Parts,
+    slots: Slots,
+}
+
+/// The state as handlers see it.
+type ApiState = State<Arc<Api>>;
+
+/// A failure as an answer: its text, plain, with its status.
+#[derive(Debug)]
+struct Refused(Failure);
+
+type Answered = Result<Response, Refused>;
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Failure { kind, mut message } = self.0;
+        // A line, as Go's servers end theirs.
+        message.push('\n');
+        let mut response = (kind.http_status(), message).into_response();
+        if let Some(after) = kind.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, after.as_secs().max(1).into());
+        }
+        response
+    }
+}
+
+/// A question that was let in.
+struct Call {
+    tenants: Vec<TenantId>,
+    params: Params,
+    form: Form,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Api {
+    /// Reads what all questions have: tenants, parameters, the wanted form; and takes a place among the questions at work.
+    fn enter(&self, request: &request::Parts) -> Result<Call, Failure> {
+        let tenants = listener::tenants(&request.headers, self.config.multitenancy)?;
+        if tenants.len() > 1 && !self.config.multi_tenant_queries_enabled {
+            return Err(Failure::invalid("multi-tenant query unsupported"));
+        }
+        let params = Params::of(&request.uri);
+        let form = Form::of(&request.headers);
+        Ok(Call { tenants, params, form, _place: self.slots.take()? })
+    }
+
+    fn now(&self) -> u64 {
+        (self.parts.now)()
+    }
+
+    /// Waits for an answer, but not for ever.
+    async fn within<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::time::timeout(self.config.api_timeout, answer).await.unwrap_or_else(|_| {
+            let text = "unable to process request in the configured timeout";
+            Err(Failure::new(Kind::Timeout, text))
+        })
+    }
+}
+
+/// The table of routes.
+pub fn router(config: Config, parts: Parts) -> Router {
+    let api = Router::new()
+        .route("/api/echo", any(status::echo))
+        .route("/api/status/buildinfo", get(status::buildinfo))
+        .route("/api/search", any(search::search))
+        .route("/api/search/tags", any(tags::names_v1))
+        .route("/api/v2/search/tags", any(tags::names_v2))
+        .route("/api/search/tag/{*tag}", any(tags::values_v1))
+        .route("/api/v2/search/tag/{*tag}", any(tags::values_v2))
+        .route("/api/traces/{id}", any(traces::v1))
+        .route("/api/v2/traces/{id}", any(traces::v2))
+        .route("/api/metrics/query_range", any(metrics::query))
+        .route("/api/metrics/query", any(metrics::query));
+    let prefix = config.http_api_prefix.trim_matches('/');
+    let api = if prefix.is_empty() { api } else { Router::new().nest(&format!("/{prefix}"), api) };
+    let slots = Slots::new(config.requests_max);
+    api.route("/ready", any(status::ready))
+        .route("/metrics", get(status::metrics))
+        .route("/flush", get(status::flush).post(status::flush))
+        .route("/status", get(status::status))
+        .route("/status/version", get(status::version))
+        .fallback(not_found)
+        .layer(from_fn(compress::gzip))
+        .layer(from_fn(catch_panics))
+        .with_state(Arc::new(Api { config, parts, slots }))
+}
+
+/// Answers until `stop` ends and the questions at work are done.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    listener::serve(listener, router, stop).await;
+}
+
+async fn not_found(request: Request) -> Response {
+    if listener::is_grpc(request.headers()) {
+        return listener::grpc_unimplemented(request.uri().path());
+    }
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+async fn catch_panics(request: Request, next: Next) -> Response {
+    let answer = listener::caught(next.run(request)).await;
+    answer.unwrap_or_else(|failure| Refused(failure).into_response())
+}
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;
