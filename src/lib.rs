@@ -76,3 +76,6 @@ pub mod api;
 
 /// `tempo.yaml`: each room's settings put together, checked as a whole.
 pub mod config;
+
+/// Parts built, started, drained.
+pub mod app;

@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use tracing::{error, info, warn};
+use tracing::warn;
 use vivace::config::flags::Flags;
 use vivace::config::{Config, Warning};
-use vivace::runtime::{Clock, Drain};
-use vivace::telemetry::{VERSION, init_logs};
+use vivace::telemetry::init_logs;
 
 /// 30 to 45 % faster than glibc's on many small vectors.
 #[global_allocator]
@@ -78,18 +77,5 @@ fn start(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
         .thread_name("io")
         .build()
         .context("no threads for the runtime")?;
-    runtime.block_on(run(config))
-}
-
-/// Runs until a signal comes and all parts have finished.
-async fn run(config: &Config) -> anyhow::Result<()> {
-    let drain = Drain::new();
-    let _signals = drain.on_signals()?;
-    info!(version = VERSION, "started");
-    drain.stop().requested().await;
-    let limit = config.server.graceful_shutdown_timeout;
-    if let Err(unfinished) = drain.finished(&Clock::real(), limit).await {
-        error!(parts = ?unfinished.0, "stop cut short");
-    }
-    Ok(())
+    runtime.block_on(vivace::app::run(config))
 }

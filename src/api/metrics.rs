@@ -6,6 +6,7 @@ use http::{StatusCode, request};
 
 use super::{Answered, ApiState, params};
 use crate::failure::Failure;
+use crate::traceql::compile;
 
 /// Tells what is wrong with the query, or that metrics cannot be computed yet.
 pub(super) async fn query(State(api): ApiState, request: request::Parts) -> Answered {
@@ -20,7 +21,11 @@ pub(super) async fn query(State(api): ApiState, request: request::Parts) -> Answ
 }
 
 /// Refuses what is not TraceQL, and what computes no metrics (`not a metrics query`).
-#[expect(clippy::unnecessary_wraps, reason = "the grammar that says so comes with another change")]
-fn check_metrics_query(_query: &str) -> Result<(), Failure> {
-    Ok(())
+fn check_metrics_query(query: &str) -> Result<(), Failure> {
+    let query = compile(query)
+        .map_err(|error| Failure::invalid(format!("invalid TraceQL query: {error}")))?;
+    match query.tree().metrics {
+        Some(_) => Ok(()),
+        None => Err(Failure::invalid("not a metrics query")),
+    }
 }

@@ -27,7 +27,7 @@ pub(super) async fn v1(
     let cost = trace.cost;
     let response = match call.form {
         Form::Protobuf => protobuf(on_cpu(move || trace.protobuf()).await),
-        Form::Json | Form::Llm => json(on_cpu(move || trace.json(JsonStyle::V1)).await),
+        Form::Json | Form::Llm => json(on_cpu(move || trace.json(JsonStyle::V1)).await?),
     };
     Ok(with_cost(response, &cost))
 }
@@ -43,7 +43,7 @@ pub(super) async fn v2(
     let cost = trace.as_ref().map(|trace| trace.cost).unwrap_or_default();
     let response = match call.form {
         Form::Protobuf => protobuf(on_cpu(move || protobuf_v2(trace.as_ref(), &cost)).await),
-        Form::Json => json(on_cpu(move || json_v2(trace.as_ref(), &cost)).await),
+        Form::Json => json(on_cpu(move || json_v2(trace.as_ref(), &cost)).await?),
         Form::Llm => {
             let bytes = move || trace.map(|trace| trace.protobuf());
             let body = on_cpu(move || super::llm::trace(bytes().as_deref(), &cost)).await;
@@ -65,10 +65,10 @@ fn protobuf_v2(trace: Option<&FoundTrace>, cost: &Cost) -> Vec<u8> {
     TraceByIdResponse { trace, metrics: metadata(cost) }.encode_to_vec()
 }
 
-fn json_v2(trace: Option<&FoundTrace>, cost: &Cost) -> Vec<u8> {
-    let trace = trace.map_or_else(|| b"{}".to_vec(), |trace| trace.json(JsonStyle::V2));
+fn json_v2(trace: Option<&FoundTrace>, cost: &Cost) -> Result<Vec<u8>, Failure> {
+    let trace = trace.map_or_else(|| Ok(b"{}".to_vec()), |trace| trace.json(JsonStyle::V2))?;
     let metrics = to_json(&metadata(cost));
-    [br#"{"trace":"#, &trace[..], br#","metrics":"#, &metrics, b"}"].concat()
+    Ok([br#"{"trace":"#, &trace[..], br#","metrics":"#, &metrics, b"}"].concat())
 }
 
 #[cfg(test)]
@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn no_trace_is_an_empty_envelope() {
-        assert_eq!(json_v2(None, &Cost::default()), br#"{"trace":{},"metrics":{}}"#);
+        assert_eq!(json_v2(None, &Cost::default()).unwrap(), br#"{"trace":{},"metrics":{}}"#);
         assert_eq!(protobuf_v2(None, &Cost::default()), [0x0a, 0, 0x12, 0]);
         let cost = Cost { inspected_bytes: 300, ..Cost::default() };
         let expected = br#"{"trace":{},"metrics":{"inspectedBytes":"300"}}"#;
-        assert_eq!(json_v2(None, &cost), expected);
+        assert_eq!(json_v2(None, &cost).unwrap(), expected);
         assert_eq!(protobuf_v2(None, &cost), [0x0a, 0, 0x12, 3, 0x08, 0xac, 0x02]);
     }
 }

@@ -62,8 +62,6 @@ pub struct Block {
     pub(super) traces: OnceCell<Vec<Arc<TraceTable>>>,
     /// What it may grow to: an estimate made when it is opened.
     memory_bytes: u64,
-    /// Bytes read to open it.
-    pub(super) opened_bytes: u64,
 }
 
 /// The decoded `index` object.
@@ -107,7 +105,6 @@ impl Blocks {
         let load = async {
             let key = keys::block(tenant, id, BlockObject::Index);
             let object = self.store.get(&key).await?;
-            let opened_bytes = object.len() as u64;
             let index = self.cpu.run(move || Index::decode(object)).await?;
             Ok(Arc::new(Block {
                 store: self.store.clone(),
@@ -118,7 +115,6 @@ impl Blocks {
                 index,
                 resources: OnceCell::new(),
                 traces: OnceCell::new(),
-                opened_bytes,
             }))
         };
         self.open.get_or_insert_async(&id, load).await

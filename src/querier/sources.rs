@@ -19,7 +19,6 @@ const PARALLEL_OPENS: usize = 16;
 
 /// One tenant at one moment, opened for a query.
 pub(super) struct Sources {
-    pub tenant: TenantId,
     pub pin: Pin,
     /// Blocks that overlap the window.
     pub blocks: Vec<Arc<Block>>,
@@ -61,7 +60,7 @@ impl Querier {
         let (of_pin, opened) =
             (pin.clone(), blocks.iter().chain(&elsewhere).cloned().collect::<Vec<_>>());
         let split = Arc::new(self.cpu.run(move || split_folds(&of_pin, &opened)).await);
-        Ok(Sources { tenant: tenant.clone(), pin, blocks, elsewhere, split, cost })
+        Ok(Sources { pin, blocks, elsewhere, split, cost })
     }
 
     async fn open_all(

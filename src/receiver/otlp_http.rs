@@ -136,8 +136,8 @@ async fn take_in(door: &Door, form: Form, request: Request) -> Result<Pushed, Fa
 }
 
 /// OTLP JSON to the protobuf bytes of the same request.
-fn transcode(_json: &[u8]) -> Result<Vec<u8>, Failure> {
-    Err(Failure::invalid("OTLP as JSON is not taken yet: send application/x-protobuf"))
+fn transcode(json: &[u8]) -> Result<Vec<u8>, Failure> {
+    crate::otlp::transcode(json).map_err(Failure::invalid)
 }
 
 fn accept(form: Form, pushed: &Pushed) -> Response {

@@ -1,0 +1,301 @@
+//! The parts built, started and drained.
+//!
+//! Start: bucket, write-ahead log, ingester; listeners bound; the log replayed; then spans are taken and `/ready` says so.
+//! Stop: receivers end, what is live is stored, the log is closed, then the API ends.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use futures::FutureExt;
+use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::net::TcpListener;
+use tracing::{error, info};
+
+use crate::api;
+use crate::block::Blocks;
+use crate::config::{Config, Endpoint};
+use crate::distributor::{self, Distributor};
+use crate::failure::{Failure, Kind};
+use crate::ingester::{self, Ingester};
+use crate::querier::{self, Querier};
+use crate::receiver::{self, Receivers};
+use crate::runtime::{Clock, Cpu, Drain, Task, blocking};
+use crate::store::Store;
+use crate::telemetry::{Registry, VERSION};
+use crate::wal::{RealDisk, Wal};
+
+/// Share of `memory.limit` that live spans may take if `ingester.max_live_bytes` does not say.
+const LIVE_SHARE: u64 = 4;
+
+/// Share of `memory.limit` for decoded indexes and filters.
+const CACHE_SHARE: u64 = 8;
+
+/// Where the process is in its life; in this order.
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const STOPPING: u8 = 2;
+
+/// The running parts.
+struct App {
+    clock: Clock,
+    ingester: Ingester,
+    distributor: Distributor,
+    querier: Querier,
+    registry: Mutex<Registry>,
+    phase: Arc<AtomicU8>,
+}
+
+/// Runs until a signal comes and all parts have finished.
+///
+/// # Errors
+/// When a part cannot start: the bucket, the log, a listener.
+pub async fn run(config: &Config) -> anyhow::Result<()> {
+    let drain = Drain::new();
+    let _signals = drain.on_signals()?;
+    let app = Arc::new(App::build(config).await?);
+    let receivers = Receivers::bind(receivers_config(config).await?).await?;
+    let api_listeners =
+        [bind(&config.server.http_endpoint()).await?, bind(&config.server.grpc_endpoint()).await?];
+    for listener in &api_listeners {
+        info!(address = %listener.local_addr()?, "api listens");
+    }
+    let ended = Drain::new();
+    let mut servers = Vec::new();
+    for listener in api_listeners {
+        let router = api::router(api_config(config), app.api_parts());
+        let stop = ended.stop();
+        let serve = async move {
+            api::serve(listener, router, async move { stop.requested().await }).await
+        };
+        servers.push(Task::spawn("api", serve));
+    }
+    let recovered = app.ingester.recover().await.context("replaying the write-ahead log")?;
+    app.phase.store(READY, Ordering::Release);
+    info!(version = VERSION, recovered_spans = recovered, "ready");
+
+    let (ingester, stop) = (app.ingester.clone(), drain.stop());
+    let keeper = Task::spawn("ingester", async move { ingester.run(stop).await });
+    let stop = drain.stop();
+    let distributor = Arc::new(app.distributor.clone());
+    receivers.run(distributor, async move { stop.requested().await }).await;
+    app.phase.store(STOPPING, Ordering::Release);
+    info!("stopping: no more spans are taken");
+    keeper.join().await?;
+    let closing = app.ingester.close();
+    let limit = config.server.graceful_shutdown_timeout;
+    match app.clock.timeout(limit, closing).await {
+        Ok(Ok(())) => info!("all spans are stored"),
+        // Nothing is lost: the log has it, and the next start replays it.
+        Ok(Err(error)) => {
+            error!(error = crate::failure::chain(&error), "live spans stay in the log")
+        }
+        Err(_) => error!("live spans stay in the log: storing them took longer than {limit:?}"),
+    }
+    ended.begin();
+    for server in servers {
+        server.join().await?;
+    }
+    info!("stopped");
+    Ok(())
+}
+
+impl App {
+    async fn build(config: &Config) -> anyhow::Result<Self> {
+        let trace = &config.storage.trace;
+        let store = Store::open(&trace.store()).await.context("storage.trace")?;
+        let (path, sizes) = (trace.wal.path.clone(), trace.wal.sizes());
+        let wal = blocking(move || Wal::open(&path, &sizes, Arc::new(RealDisk))).await;
+        let wal =
+            wal.with_context(|| format!("storage.trace.wal.path {}", trace.wal.path.display()))?;
+        let cpu = Cpu::new(None)?;
+        let memory_bytes = config.memory.limit_bytes();
+        let blocks = Blocks::new(store.clone(), cpu.clone(), memory_bytes / CACHE_SHARE);
+        let clock = Clock::real();
+        let ingester_metrics = ingester::Metrics::default();
+        let distributor_metrics = distributor::Metrics::default();
+        let ingester = Ingester::new(ingester::Parts {
+            config: ingester_config(config, memory_bytes),
+            store: store.clone(),
+            blocks: blocks.clone(),
+            wal,
+            clock: clock.clone(),
+            cpu: cpu.clone(),
+            metrics: ingester_metrics.clone(),
+        });
+        let distributor =
+            Distributor::new(ingester.clone(), cpu.clone(), distributor_metrics.clone());
+        let querier =
+            Querier::new(ingester.clone(), blocks, cpu.clone(), querier_config(config, &cpu));
+        let mut registry = Registry::new();
+        ingester_metrics.register(registry.room("ingester"));
+        distributor_metrics.register(registry.room("distributor"));
+        let seen = Seen { ingester: ingester.clone(), store };
+        registry.root().register_collector(Box::new(seen));
+        Ok(Self {
+            clock,
+            ingester,
+            distributor,
+            querier,
+            registry: Mutex::new(registry),
+            phase: Arc::new(AtomicU8::new(STARTING)),
+        })
+    }
+
+    fn api_parts(self: &Arc<Self>) -> api::Parts {
+        let (metrics, ready, flush, now) =
+            (Arc::clone(self), Arc::clone(&self.phase), self.ingester.clone(), self.clock.clone());
+        api::Parts {
+            querier: Arc::new(self.querier.clone()),
+            metrics: Arc::new(move || metrics.registry.lock().encode()),
+            ready: Arc::new(move || is_ready(ready.load(Ordering::Acquire))),
+            flush: Arc::new(move || {
+                let ingester = flush.clone();
+                async move { ingester.flush().await.map_err(Failure::from) }.boxed()
+            }),
+            now: Arc::new(move || now.now_unix_nano()),
+        }
+    }
+}
+
+fn is_ready(phase: u8) -> Result<(), Failure> {
+    let retry_after = Duration::from_secs(1);
+    match phase {
+        READY => Ok(()),
+        STARTING => {
+            let text = "starting: the write-ahead log is being replayed";
+            Err(Failure::new(Kind::Unavailable { retry_after }, text))
+        }
+        _ => Err(Failure::new(Kind::Unavailable { retry_after }, "stopping")),
+    }
+}
+
+async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+async fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
+    let text = endpoint.to_string();
+    let mut found = tokio::net::lookup_host(&text).await.with_context(|| text.clone())?;
+    found.next().ok_or_else(|| anyhow!("{text} has no address"))
+}
+
+async fn receivers_config(config: &Config) -> anyhow::Result<receiver::Config> {
+    let (mut grpc, mut http) = (None, None);
+    if let Some(endpoint) = config.distributor.otlp_grpc() {
+        grpc = Some(resolve(endpoint).await?);
+    }
+    if let Some(endpoint) = config.distributor.otlp_http() {
+        http = Some(resolve(endpoint).await?);
+    }
+    Ok(receiver::Config {
+        grpc,
+        http,
+        max_body_bytes: config.distributor.max_body_bytes,
+        multitenancy: config.multitenancy_enabled,
+        ..receiver::Config::default()
+    })
+}
+
+fn ingester_config(config: &Config, memory_bytes: u64) -> ingester::Config {
+    let ingester = &config.ingester;
+    let live_bytes_max = match ingester.max_live_bytes {
+        0 => memory_bytes / LIVE_SHARE,
+        bytes => bytes,
+    };
+    ingester::Config {
+        trace_idle_period: ingester.trace_idle_period,
+        trace_live_period: ingester.trace_live_period,
+        max_block_duration: ingester.max_block_duration,
+        max_block_spans: ingester.max_block_spans,
+        live_bytes_max,
+        flush_check_period: ingester.flush_check_period,
+    }
+}
+
+fn querier_config(config: &Config, cpu: &Cpu) -> querier::Config {
+    querier::Config {
+        concurrent_units: cpu.threads().min(config.querier.max_concurrent_blocks).max(1),
+        ..querier::Config::default()
+    }
+}
+
+fn api_config(config: &Config) -> api::Config {
+    let frontend = &config.query_frontend;
+    let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    let defaults = api::Config::default();
+    let api_timeout = match frontend.api_timeout {
+        Duration::ZERO => defaults.api_timeout,
+        timeout => timeout,
+    };
+    api::Config {
+        multitenancy: config.multitenancy_enabled,
+        default_result_limit: count(frontend.search.default_result_limit),
+        max_result_limit: count(frontend.search.max_result_limit),
+        default_spans_per_span_set: count(frontend.search.default_spans_per_span_set),
+        max_spans_per_span_set: count(frontend.search.max_spans_per_span_set),
+        max_duration: frontend.search.max_duration,
+        max_query_expression_size_bytes: frontend.max_query_expression_size_bytes,
+        api_timeout,
+        ..defaults
+    }
+}
+
+/// Figures that are read when they are asked for.
+struct Seen {
+    ingester: Ingester,
+    store: Store,
+}
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seen")
+    }
+}
+
+impl Collector for Seen {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut gauge = |name: &str, help: &str, value: u64| {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)
+        };
+        let ingester = &self.ingester;
+        gauge("vivace_live_spans", "Spans that are not in a block yet", ingester.live_spans())?;
+        gauge("vivace_live_bytes", "Memory of the live spans", ingester.live_bytes())?;
+        gauge("vivace_wal_bytes", "Bytes of the write-ahead log on disk", ingester.wal_bytes())?;
+        let counters = self.store.counters();
+        let operations = [
+            ("get", &counters.get),
+            ("put", &counters.put),
+            ("list", &counters.list),
+            ("delete", &counters.delete),
+        ];
+        for (what, help) in [
+            ("requests", "Requests to the bucket, retries included"),
+            ("errors", "Requests to the bucket that failed"),
+            ("bytes", "Bytes read from or written to the bucket"),
+        ] {
+            let name = format!("vivace_store_{what}");
+            let count = |operation: &crate::store::Operation| match what {
+                "requests" => operation.requests(),
+                "errors" => operation.errors(),
+                _ => operation.bytes(),
+            };
+            let first = ConstCounter::new(0_u64);
+            let mut family = encoder.encode_descriptor(&name, help, None, first.metric_type())?;
+            for (operation, counter) in operations {
+                let labels = [("operation", operation)];
+                ConstCounter::new(count(counter)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
