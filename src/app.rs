@@ -73,7 +73,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         let router = api::router(api_config(config), app.api_parts());
         let stop = ended.stop();
         let serve = async move {
-            api::serve(listener, router, async move { stop.requested().await }).await
+            api::serve(listener, router, async move { stop.requested().await }).await;
         };
         servers.push(Task::spawn("api", serve));
     }
@@ -89,13 +89,13 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     app.phase.store(STOPPING, Ordering::Release);
     info!("stopping: no more spans are taken");
     keeper.join().await?;
-    let closing = app.ingester.close();
+    let closing = Box::pin(app.ingester.close());
     let limit = config.server.graceful_shutdown_timeout;
     match app.clock.timeout(limit, closing).await {
         Ok(Ok(())) => info!("all spans are stored"),
         // Nothing is lost: the log has it, and the next start replays it.
         Ok(Err(error)) => {
-            error!(error = crate::failure::chain(&error), "live spans stay in the log")
+            error!(error = crate::failure::chain(&error), "live spans stay in the log");
         }
         Err(_) => error!("live spans stay in the log: storing them took longer than {limit:?}"),
     }

@@ -1,7 +1,7 @@
 //! What a reader is asked and how it answers: the joint between the language and the storage.
 //!
-//! The engine does not know Parquet and blocks do not know TraceQL: the engine writes a [`Scan`], and two things answer one, a
-//! block and the live spans. Both answer in [`Batch`]es of whole traces.
+//! The engine does not know Parquet and blocks do not know TraceQL: the engine writes a `Scan`, and two things answer one, a
+//! block and the live spans. Both answer in `Batch`es of whole traces.
 
 use std::ops::RangeInclusive;
 

@@ -10,7 +10,7 @@ use super::*;
 
 fn parts() -> Parts {
     Parts {
-        querier: Arc::new(Querier::default()),
+        querier: Arc::new(Querier::over_nothing()),
         metrics: Arc::new(|| "# EOF\n".to_owned()),
         ready: Arc::new(|| Ok(())),
         flush: Arc::new(|| async { Ok(()) }.boxed()),

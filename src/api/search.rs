@@ -18,7 +18,7 @@ const NO_ROOT: &str = "<root span not yet received>";
 pub(super) async fn search(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     let wanted = params::search(&call.params, &api.config, api.now())?;
-    let answer = api.within(api.parts.querier.search(&call.tenants, wanted)).await?;
+    let answer = api.within(Box::pin(api.parts.querier.search(&call.tenants, wanted))).await?;
     let (form, padded) = (call.form, api.config.left_pad_trace_ids);
     let cost = answer.cost;
     let response = on_cpu(move || form.answer(&response_of(answer, padded))).await;

@@ -118,7 +118,7 @@ async fn names(
     let mut found = match asked {
         Some(scope) => {
             let request = TagNamesRequest { scope, window, filter: filter.to_owned(), limit };
-            api.within(api.parts.querier.tag_names(&call.tenants, request)).await?
+            api.within(Box::pin(api.parts.querier.tag_names(&call.tenants, request))).await?
         }
         None => TagNames { scopes: Vec::new(), cost: Cost::default() },
     };
@@ -256,7 +256,7 @@ async fn values(
     let window = tags_window(&call.params, &api.config, api.now())?;
     let limit = call.params.lenient_count("limit");
     let request = TagValuesRequest { attribute, window, filter: filter.to_owned(), limit };
-    api.within(api.parts.querier.tag_values(&call.tenants, request)).await
+    api.within(Box::pin(api.parts.querier.tag_values(&call.tenants, request))).await
 }
 
 /// The name in `{name}/values`; it may have slashes itself. `None` if the path is another.

@@ -42,19 +42,24 @@ pub(super) struct RestEntries {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn of(
-        chunks: &'a [&'a Spans],
-        layout: &'a Layout,
-        rows: Range<usize>,
-        promoted: &[Promoted],
-    ) -> Self {
+    /// The rows without what goes to `attributes_rest`: enough to see which keys there are.
+    pub(super) fn bare(chunks: &'a [&'a Spans], layout: &'a Layout, rows: Range<usize>) -> Self {
         let first = rows.start;
         let rows = &layout.rows[rows];
         let places = gather::places(chunks, rows);
         let events = Children::of(chunks, &places, rows.len(), |spans| &spans.events.row);
         let links = Children::of(chunks, &places, rows.len(), |spans| &spans.links.row);
         let rest = BTreeMap::new();
-        let mut source = Self { chunks, rows, layout, first, places, events, links, rest };
+        Self { chunks, rows, layout, first, places, events, links, rest }
+    }
+
+    pub(super) fn of(
+        chunks: &'a [&'a Spans],
+        layout: &'a Layout,
+        rows: Range<usize>,
+        promoted: &[Promoted],
+    ) -> Self {
+        let mut source = Self::bare(chunks, layout, rows);
         for scope in [Scope::Span, Scope::Event, Scope::Link] {
             source.rest.insert(scope, rest_entries(&source, scope, promoted));
         }
@@ -195,11 +200,10 @@ impl Column {
     pub(super) fn field(&self) -> Field {
         let (data_type, nullable) = match self {
             Self::TraceId => (DataType::FixedSizeBinary(16), false),
-            Self::Resource => (DataType::UInt64, false),
+            Self::Resource | Self::Start => (DataType::UInt64, false),
             Self::Name => (dictionary_of(DataType::Utf8), false),
             Self::Kind | Self::ParentDelta | Self::Subtree => (DataType::Int32, false),
             Self::Status => (DataType::Int32, true),
-            Self::Start => (DataType::UInt64, false),
             Self::Duration => (DataType::Int64, false),
             Self::Top => (DataType::UInt8, true),
             Self::Attribute(promoted) => (scalar_type(promoted.scalar), true),
@@ -447,7 +451,7 @@ fn rest(source: &Source<'_>, scope: Scope) -> Result<ArrayRef, Error> {
 }
 
 fn list(offsets: Vec<i32>, fields: Vec<Field>, columns: Vec<ArrayRef>) -> Result<ArrayRef, Error> {
-    let count = columns.first().map_or(0, |column| column.len());
+    let count = columns.first().map_or(0, Array::len);
     let items = StructArray::try_new_with_length(fields.clone().into(), columns, None, count)?;
     let element = Arc::new(Field::new("element", DataType::Struct(fields.into()), false));
     Ok(Arc::new(ListArray::try_new(

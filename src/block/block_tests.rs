@@ -36,18 +36,18 @@ fn text(text: &str) -> any_value::Value {
 }
 
 fn trace_id(trace: u64) -> Vec<u8> {
-    (u128::from(trace) << 64 | u128::from(trace)).to_be_bytes().to_vec()
+    ((u128::from(trace) << 64) | u128::from(trace)).to_be_bytes().to_vec()
 }
 
 /// A trace of `spans` spans in a chain, with attributes of many kinds.
 fn trace(trace: u64, spans: u64) -> ResourceSpans {
     let span_of = |index: u64| Span {
         trace_id: trace_id(trace),
-        span_id: (trace << 20 | index + 1).to_be_bytes().to_vec(),
+        span_id: ((trace << 20) | (index + 1)).to_be_bytes().to_vec(),
         parent_span_id: if index == 0 {
             vec![]
         } else {
-            (trace << 20 | index).to_be_bytes().to_vec()
+            ((trace << 20) | index).to_be_bytes().to_vec()
         },
         name: format!("op-{}", index % 3),
         kind: i32::try_from(index % 6).unwrap(),
@@ -57,7 +57,7 @@ fn trace(trace: u64, spans: u64) -> ResourceSpans {
             attribute("table", text(&format!("t{}", index % 4))),
             attribute("code", any_value::Value::IntValue(i64::try_from(200 + index).unwrap())),
             attribute("ratio", any_value::Value::DoubleValue(0.5)),
-            attribute("ok", any_value::Value::BoolValue(index % 2 == 0)),
+            attribute("ok", any_value::Value::BoolValue(index.is_multiple_of(2))),
             attribute("code", text("repeated")),
             attribute("bytes", any_value::Value::BytesValue(vec![0, 1, 255])),
             attribute(&format!("rare-{trace}-{index}"), text("x")),

@@ -52,8 +52,8 @@ impl Block {
                     decoder.push_ranges(ranges, data)?;
                 }
                 DecodeResult::Data(reader) => {
-                    let decoded = self.cpu.run(move || reader.collect::<Result<Vec<_>, _>>());
-                    batches.extend(decoded.await?);
+                    let read = self.cpu.run(move || reader.collect::<Result<Vec<_>, _>>());
+                    batches.extend(read.await?);
                 }
                 DecodeResult::Finished => return Ok(batches),
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataPushDecoder, RowGroupMetaData};
 use prost::Message;
 use quick_cache::sync::Cache;
 use tokio::sync::OnceCell;
@@ -160,8 +160,13 @@ impl Index {
     fn memory_bytes(&self) -> u64 {
         let traces = self.directory.len() / DIRECTORY_ENTRY;
         let metadata = self.spans.metadata().memory_size();
-        let resources: i64 =
-            self.resources.metadata().row_groups().iter().map(|g| g.total_byte_size()).sum();
+        let resources: i64 = self
+            .resources
+            .metadata()
+            .row_groups()
+            .iter()
+            .map(RowGroupMetaData::total_byte_size)
+            .sum();
         let zones = self.zones.encoded_len() * 4;
         // A trace table takes about 80 bytes a trace; resources are kept as they came and decoded.
         (self.directory.len() + traces * 80 + metadata + zones) as u64

@@ -16,7 +16,9 @@ pub(super) fn sorted(layout: &Layout) -> Layout {
     order.sort_by(|a, b| {
         let key = |trace: usize| {
             let minute = traces.start[trace] / MINUTE_NANOS;
-            (minute, traces.root_service(trace), traces.root_name(trace), traces.id[trace])
+            let text = |code: u32| traces.strings.get(code);
+            let (service, name) = (traces.root_service[trace], traces.root_name[trace]);
+            (minute, text(service), text(name), traces.id[trace])
         };
         key(*a).cmp(&key(*b))
     });

@@ -1,4 +1,4 @@
-//! Rows of a block back into a chunk of [`Spans`], every field as it came.
+//! Rows of a block back into a chunk of `Spans`, every field as it came.
 
 use std::ops::Range;
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, DictionaryArray, FixedSizeBinaryArray,
-    Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
-    UInt8Array, UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, FixedSizeBinaryArray, Int32Array,
+    Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt8Array, UInt32Array,
+    UInt64Array,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::Int32Type;
@@ -366,15 +366,14 @@ fn attributes<'a>(
     let mut all = BTreeMap::new();
     for key in keys {
         let name = |scalar| Promoted { scope, key: key.clone(), scalar }.column_name();
-        let mut values = AttributeValues::default();
-        values.strings = find(&name(ScalarType::String)).map(strings).transpose()?;
-        let typed = |scalar| find(&name(scalar)).map(|array| array.as_any());
-        values.ints =
-            typed(ScalarType::Int).and_then(|any| any.downcast_ref::<Int64Array>().cloned());
-        values.doubles =
-            typed(ScalarType::Double).and_then(|any| any.downcast_ref::<Float64Array>().cloned());
-        values.bools =
-            typed(ScalarType::Bool).and_then(|any| any.downcast_ref::<BooleanArray>().cloned());
+        let typed = |scalar| find(&name(scalar)).map(Array::as_any);
+        let mut values = AttributeValues {
+            strings: find(&name(ScalarType::String)).map(strings).transpose()?,
+            ints: typed(ScalarType::Int).and_then(|any| any.downcast_ref().cloned()),
+            doubles: typed(ScalarType::Double).and_then(|any| any.downcast_ref().cloned()),
+            bools: typed(ScalarType::Bool).and_then(|any| any.downcast_ref().cloned()),
+            rest: Vec::new(),
+        };
         if let Some(rest) = &rest {
             values.rest = rest.values_of(key)?;
         }

@@ -1,6 +1,6 @@
 //! Zone maps and the key catalog, taken while a block is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::arrays::{RestEntries, Source};
 use super::order::UnitPlan;
@@ -9,7 +9,7 @@ use super::zones::{
     CatalogKey, KeyScope, KeyZone, NumberRange, TextSet, VALUE_BYTES_MAX, VALUES_MAX, Zone, Zones,
 };
 use crate::columns::gather::{NOWHERE, Owners};
-use crate::columns::{DUPLICATE, Layout, RestType, ScalarType, ScalarValues};
+use crate::columns::{DUPLICATE, Layout, Resource, RestType, ScalarType, ScalarValues};
 use crate::trace::Value;
 
 /// OTLP's status code for an error.
@@ -23,7 +23,6 @@ pub(super) struct Survey {
 }
 
 /// One key of one unit.
-#[derive(Default)]
 struct Seen {
     present: u64,
     types: u32,
@@ -46,29 +45,33 @@ impl Survey {
         zone.row_groups = u32::try_from(unit.row_groups.len()).expect("few row groups");
         let mut seen: BTreeMap<(KeyScope, String), Seen> = BTreeMap::new();
         let mut names = Some(BTreeSet::new());
-        let mut resources: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+        let mut resources: HashMap<u64, (&Resource, u64), foldhash::fast::FixedState> =
+            HashMap::default();
         (zone.duration_min, zone.duration_max) = (u64::MAX, 0);
         for source in sources {
+            let mut known_names: Vec<Vec<bool>> =
+                source.chunks.iter().map(|spans| vec![false; spans.pool.len()]).collect();
             for row in source.rows {
                 let (spans, at) = (source.chunks[row.chunk as usize], row.row as usize);
                 let duration = spans.duration(at);
                 zone.duration_min = zone.duration_min.min(duration);
                 zone.duration_max = zone.duration_max.max(duration);
                 zone.errors += u64::from(spans.status[at] == STATUS_ERROR);
-                *resources.entry((row.chunk, spans.resource[at])).or_default() += 1;
-                add_name(&mut names, spans.pool.text(spans.name[at]));
+                let resource = &spans.resources[spans.resource[at] as usize];
+                resources.entry(resource.hash()).or_insert((&**resource, 0)).1 += 1;
+                let known = &mut known_names[row.chunk as usize][spans.name[at] as usize];
+                if !std::mem::replace(known, true) {
+                    add_name(&mut names, spans.pool.text(spans.name[at]));
+                }
             }
             for scope in [Scope::Span, Scope::Event, Scope::Link] {
                 survey_scope(source, scope, &mut seen);
             }
         }
-        if let Some(source) = sources.first() {
-            for ((chunk, resource), spans) in resources {
-                let resource = &source.chunks[chunk as usize].resources[resource as usize];
-                let view = resource.view();
-                survey_values(&view.attributes, KeyScope::Resource, spans, &mut seen);
-                survey_values(&view.scope_attributes, KeyScope::Instrumentation, spans, &mut seen);
-            }
+        for (resource, spans) in resources.into_values() {
+            let view = resource.view();
+            survey_values(&view.attributes, KeyScope::Resource, spans, &mut seen);
+            survey_values(&view.scope_attributes, KeyScope::Instrumentation, spans, &mut seen);
         }
         zone.names = names.map(|names| TextSet { values: names.into_iter().collect() });
         zone.keys = seen.into_iter().map(|(key, seen)| self.key_zone(key, seen)).collect();
@@ -145,7 +148,7 @@ fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope
                 continue;
             }
             let key = (key_scope, pool.text(column.key).to_owned());
-            let seen = seen.entry(key).or_insert_with(Seen::new);
+            let seen = seen.entry(key).or_default();
             let mut last_text = u32::MAX;
             for index in indices {
                 seen.present += 1;
@@ -154,7 +157,9 @@ fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope
                     ScalarValues::String(codes) if codes[index] == last_text => {}
                     ScalarValues::String(codes) => {
                         last_text = codes[index];
-                        seen.add_text(pool.text(last_text));
+                        if seen.texts.is_some() {
+                            seen.add_text(pool.text(last_text));
+                        }
                     }
                     #[expect(clippy::cast_precision_loss, reason = "rounded alike when asked")]
                     ScalarValues::Int(values) => seen.add_number(values[index] as f64),
@@ -168,7 +173,7 @@ fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope
     let RestEntries { pool, entries } = source.rest_of(scope);
     for entry in entries.iter().filter(|entry| entry.kind & DUPLICATE == 0) {
         let key = (key_scope, pool.text(entry.key).to_owned());
-        let seen = seen.entry(key).or_insert_with(Seen::new);
+        let seen = seen.entry(key).or_default();
         seen.rest = true;
         if entry.kind >= RestType::Array as u8 {
             seen.present += 1;
@@ -190,7 +195,7 @@ fn survey_values(
     seen: &mut BTreeMap<(KeyScope, String), Seen>,
 ) {
     for (key, value) in values {
-        let seen = seen.entry((scope, key.clone())).or_insert_with(Seen::new);
+        let seen = seen.entry((scope, key.clone())).or_default();
         seen.present += spans;
         seen.types |= 1 << (RestType::of(value) as u8);
         match value {
@@ -213,11 +218,23 @@ fn type_bit(scalar: ScalarType) -> u32 {
     }
 }
 
-impl Seen {
-    fn new() -> Self {
-        Self { texts: Some(BTreeSet::new()), ..Self::default() }
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            present: 0,
+            types: 0,
+            rest: false,
+            other: false,
+            texts: Some(BTreeSet::new()),
+            min: None,
+            max: None,
+            nan: false,
+            bools: 0,
+        }
     }
+}
 
+impl Seen {
     fn add_text(&mut self, text: &str) {
         add_name(&mut self.texts, text);
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
@@ -106,8 +106,8 @@ struct File {
 impl File {
     /// Where the page indexes and the footer begin, and all from there: enough to open the file without reading it.
     fn tail(&self) -> Vec<u8> {
-        let columns = self.metadata.row_groups().iter().flat_map(|group| group.columns());
-        let offsets = columns.filter_map(|column| column.offset_index_offset());
+        let columns = self.metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+        let offsets = columns.filter_map(ColumnChunkMetaData::offset_index_offset);
         let start = offsets.min().map_or(0, |offset| usize::try_from(offset).unwrap_or(0));
         let mut tail = (start as u64).to_le_bytes().to_vec();
         tail.extend_from_slice(&self.bytes[start..]);
@@ -141,7 +141,7 @@ fn write_spans(
     layout: &Layout,
     units: &[UnitPlan],
 ) -> Result<(File, Survey), Error> {
-    let whole = Source::of(chunks, layout, 0..layout.len(), &[]);
+    let whole = Source::bare(chunks, layout, 0..layout.len());
     let owners = [Scope::Span, Scope::Event, Scope::Link].map(|scope| (scope, whole.owners(scope)));
     let scopes: Vec<_> = owners.iter().map(|(scope, owners)| (*scope, &owners[..])).collect();
     let promoted = promote::choose(&scopes, layout.len());

@@ -52,7 +52,7 @@ pub enum ScalarValues {
     Bool(Vec<bool>),
 }
 
-/// Values without a column: arrays, kvlists, bytes, empty ones, repeated keys, keys past [`COLUMNS_MAX`]. Owners ascend.
+/// Values without a column: arrays, kvlists, bytes, empty ones, repeated keys, keys past the bound on columns. Owners ascend.
 #[derive(Debug, Clone, Default)]
 pub struct Rest {
     pub owners: Vec<u32>,
@@ -196,8 +196,9 @@ impl Attributes {
         told: &mut Told<'_>,
         places: &[u32],
     ) {
-        let placed = |owner: &u32| Some(places[*owner as usize]).filter(|place| *place != NOWHERE);
-        if !column.owners.iter().any(|owner| placed(owner).is_some()) {
+        let place_of =
+            |owner: &u32| Some(places[*owner as usize]).filter(|place| *place != NOWHERE);
+        if !column.owners.iter().any(|owner| place_of(owner).is_some()) {
             return;
         }
         let key = told.code(column.key, pool);
@@ -207,7 +208,7 @@ impl Attributes {
             None => (self.columns.len() < COLUMNS_MAX).then(|| self.add_column(key, scalar)),
         };
         for (index, owner) in column.owners.iter().enumerate() {
-            let Some(place) = placed(owner) else { continue };
+            let Some(place) = place_of(owner) else { continue };
             let Some(into) = into else {
                 let value = column.values.get(index, told.from);
                 self.push_rest(pool, place, key, rest_type(value) as u8, value);

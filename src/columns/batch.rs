@@ -147,6 +147,8 @@ pub enum CellValue<'a> {
 }
 
 impl Projection {
+    /// Asks for these columns too.
+    #[must_use]
     pub fn with(mut self, columns: impl IntoIterator<Item = SpanColumn>) -> Self {
         self.columns.extend(columns);
         self

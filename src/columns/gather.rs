@@ -165,7 +165,7 @@ impl Dense {
             }
             (DenseValues::Int(values), ScalarValues::Int(from)) => values[place] = from[index],
             (DenseValues::Double(values), ScalarValues::Double(from)) => {
-                values[place] = from[index]
+                values[place] = from[index];
             }
             (DenseValues::Bool(values), ScalarValues::Bool(from)) => values[place] = from[index],
             _ => unreachable!("a column is found by its type"),

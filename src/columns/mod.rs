@@ -1,7 +1,7 @@
 //! Spans as typed columns: what receivers fill, blocks store and the engine sees.
 //!
-//! [`Spans`] is a chunk in order of arrival, with sparse attribute columns. A [`Layout`] puts the rows of some chunks in trace order:
-//! traces one after the other, each in depth-first order of its tree. A [`Batch`] is a set of whole traces in that order
+//! `Spans` is a chunk in order of arrival, with sparse attribute columns. A `Layout` puts the rows of some chunks in trace order:
+//! traces one after the other, each in depth-first order of its tree. A `Batch` is a set of whole traces in that order
 //! with just the columns that a query wants; blocks and chunks both answer in batches.
 
 mod append;
@@ -25,7 +25,7 @@ pub use batch::{
 };
 pub use layout::{Layout, RowRef, group_by_trace};
 pub use pool::{EMPTY, Pool, Recode};
-pub use resource::{Resource, ResourceParts, ResourceView, find};
+pub use resource::{Resource, ResourceCache, ResourceParts, ResourceView, find};
 pub use select::{Children, batch, resources};
 pub use spans::{Events, Links, NO_STATUS, SpanRow, Spans};
 pub use traces::{NO_ROOT, ServiceStats, TraceTable};

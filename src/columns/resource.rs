@@ -1,10 +1,12 @@
 //! Who sent a span: a resource and an instrumentation scope, kept as they came and decoded for queries.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
+use parking_lot::Mutex;
 
 use crate::trace::Value;
 use crate::trace::wire::{Fields, WireError};
@@ -121,9 +123,42 @@ impl Resource {
     }
 }
 
+/// Resources that were seen lately, so that each is decoded and held once however many pushes name it.
+#[derive(Default)]
+pub struct ResourceCache {
+    known: Mutex<HashMap<u64, Arc<Resource>, foldhash::fast::RandomState>>,
+}
+
+/// Resources in a cache: past that it begins anew. What is in use stays in use.
+const CACHED_MAX: usize = 16 * 1024;
+
+impl ResourceCache {
+    /// The resource of these parts.
+    ///
+    /// # Errors
+    /// As [`Resource::from_parts`].
+    pub fn get_or_make(&self, parts: ResourceParts) -> Result<Arc<Resource>, WireError> {
+        let hash = hash(&parts);
+        let known = self.known.lock().get(&hash).map(Arc::clone);
+        if let Some(known) = known.filter(|known| known.parts == parts) {
+            return Ok(known);
+        }
+        let made = Arc::new(Resource::from_parts(parts)?);
+        let mut known = self.known.lock();
+        if known.len() >= CACHED_MAX {
+            known.clear();
+        }
+        known.insert(hash, Arc::clone(&made));
+        Ok(made)
+    }
+}
+
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resource").field("hash", &self.hash).field("view", &self.view).finish()
+        f.debug_struct("Resource")
+            .field("hash", &self.hash)
+            .field("view", &self.view)
+            .finish_non_exhaustive()
     }
 }
 
@@ -195,6 +230,14 @@ mod tests {
             ResourceParts { resource: Some(Bytes::new()), ..ResourceParts::default() },
         );
         assert_ne!(hash(&none), hash(&empty));
+    }
+
+    #[test]
+    fn equal_resources_are_one() {
+        let cache = ResourceCache::default();
+        let get = |service| cache.get_or_make(resource(service).parts().clone()).unwrap();
+        assert!(Arc::ptr_eq(&get("cart"), &get("cart")));
+        assert_eq!(*get("card"), resource("card"));
     }
 
     #[test]

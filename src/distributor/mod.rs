@@ -1,9 +1,12 @@
 //! Writes: checked, limited, handed on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
+use crate::columns::ResourceCache;
 use crate::failure::{Failure, chain};
 use crate::ingester::{Ingester, Push};
 use crate::otlp::{self, Rejected};
@@ -20,6 +23,7 @@ pub struct Distributor {
     ingester: Ingester,
     cpu: Cpu,
     metrics: Metrics,
+    resources: Arc<ResourceCache>,
 }
 
 /// What became of a push.
@@ -54,7 +58,7 @@ impl Metrics {
 
 impl Distributor {
     pub fn new(ingester: Ingester, cpu: Cpu, metrics: Metrics) -> Self {
-        Self { ingester, cpu, metrics }
+        Self { ingester, cpu, metrics, resources: Arc::default() }
     }
 
     /// Takes an OTLP `ExportTraceServiceRequest`. Returns after the spans are durable and visible.
@@ -72,8 +76,8 @@ impl Distributor {
 
     async fn try_push(&self, tenant: &TenantId, body: Bytes) -> Result<Pushed, Failure> {
         let bytes = body.len() as u64;
-        let given = body.clone();
-        let decoded = self.cpu.run(move || otlp::decode(&given)).await;
+        let (given, resources) = (body.clone(), Arc::clone(&self.resources));
+        let decoded = self.cpu.run(move || otlp::decode_with(&given, &resources)).await;
         let otlp::Decoded { spans, rejected, total } =
             decoded.map_err(|error| Failure::invalid(chain(&error)))?;
         let count = u32::try_from(rejected.len()).expect("rejected spans are bounded");

@@ -2,8 +2,8 @@
 //!
 //! A push is written to the WAL and then joins the live spans of its tenant as a chunk of columns. Chunks never change: a
 //! reader pins the chunks of a moment together with the manifest of that moment, so that no span is seen twice or missed
-//! while it moves from memory into the bucket. Traces leave memory whole when they are closed ([`cut`]), become one block
-//! ([`flush`]), and their WAL segments are let go when nothing in them is live any more.
+//! while it moves from memory into the bucket. Traces leave memory whole when they are closed (`cut`), become one block
+//! (`flush`), and their WAL segments are let go when nothing in them is live any more.
 
 mod config;
 mod coverage;

@@ -33,14 +33,11 @@ impl Ingester {
             let Some(next) = next else { break };
             let (position, record) = next?;
             let tenant = self.tenant(&record.tenant).await?;
-            let known = match covered.get(&record.tenant) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    let known = Arc::new(self.covered(&tenant).await?);
-                    covered.insert(record.tenant.clone(), Arc::clone(&known));
-                    known
-                }
-            };
+            if !covered.contains_key(&record.tenant) {
+                let known = Arc::new(self.covered(&tenant).await?);
+                covered.insert(record.tenant.clone(), known);
+            }
+            let known = Arc::clone(&covered[&record.tenant]);
             recovered += self.replay(&tenant, &known, position, record).await?;
             if self.live_bytes() >= self.0.config.live_bytes_max / 2 {
                 self.flush().await?;

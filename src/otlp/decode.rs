@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::columns::{Resource, ResourceParts, Spans};
+use crate::columns::{Resource, ResourceCache, ResourceParts, Spans};
 use crate::trace::wire::{Fields, WireError};
 
 use super::attribute::check_key_value;
@@ -36,11 +36,19 @@ pub struct Rejected {
 /// # Errors
 /// Says where the bytes are not protobuf, or what the request has too much of. Nothing of such a body is taken.
 pub fn decode(body: &[u8]) -> Result<Decoded, Error> {
-    let mut walk = Walk::new(WhenBad::Stop);
+    decode_with(body, &ResourceCache::default())
+}
+
+/// As [`decode`], but resources that other requests named too are shared with them.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_with(body: &[u8], cache: &ResourceCache) -> Result<Decoded, Error> {
+    let mut walk = Walk::new(WhenBad::Stop, cache);
     let mut outcome = walk.request(body, &|_| false);
     if matches!(outcome, Err(Stop::Span(_))) {
         // Rare: begin again, and try each span on its own before it goes into the columns.
-        walk = Walk::new(WhenBad::Reject);
+        walk = Walk::new(WhenBad::Reject, cache);
         outcome = walk.request(body, &|_| false);
     }
     outcome.map_err(|stop| walk.error(stop))?;
@@ -53,7 +61,8 @@ pub fn decode(body: &[u8]) -> Result<Decoded, Error> {
 /// # Errors
 /// When the bytes are not protobuf, or when a span that was not refused is one that [`decode()`] rejects.
 pub fn decode_accepted(body: &[u8], refused: impl Fn(u32) -> bool) -> Result<Spans, Error> {
-    let mut walk = Walk::new(WhenBad::Stop);
+    let cache = ResourceCache::default();
+    let mut walk = Walk::new(WhenBad::Stop, &cache);
     let outcome = walk.request(body, &refused);
     outcome.map_err(|stop| walk.error(stop))?;
     Ok(walk.spans)
@@ -71,6 +80,7 @@ struct Walk<'a> {
     memory: Memory<'a>,
     /// Each distinct pair of resource and scope is decoded once.
     resources: HashMap<(Around<'a>, Around<'a>), Result<Arc<Resource>, Reason>, Hasher>,
+    cache: &'a ResourceCache,
     rejected: Vec<Rejected>,
     place: Place,
     ordinal: u32,
@@ -80,11 +90,12 @@ struct Walk<'a> {
 type Hasher = foldhash::fast::RandomState;
 
 impl<'a> Walk<'a> {
-    fn new(when_bad: WhenBad) -> Self {
+    fn new(when_bad: WhenBad, cache: &'a ResourceCache) -> Self {
         Self {
             spans: Spans::default(),
             memory: Memory::default(),
             resources: HashMap::default(),
+            cache,
             rejected: Vec::new(),
             place: Place::default(),
             ordinal: 0,
@@ -200,8 +211,8 @@ impl<'a> Walk<'a> {
         if let Some(known) = self.resources.get(&key) {
             return Ok(known.clone());
         }
-        let made = match make_resource(&key.0, &key.1) {
-            Ok(resource) => Ok(Arc::new(resource)),
+        let made = match make_resource(&key.0, &key.1, self.cache) {
+            Ok(resource) => Ok(resource),
             Err(Stop::Span(reason)) => Err(reason),
             Err(stop) => return Err(stop),
         };
@@ -238,7 +249,11 @@ impl<'a> Around<'a> {
     }
 }
 
-fn make_resource(resource: &Around<'_>, scope: &Around<'_>) -> Result<Resource, Stop> {
+fn make_resource(
+    resource: &Around<'_>,
+    scope: &Around<'_>,
+    cache: &ResourceCache,
+) -> Result<Arc<Resource>, Stop> {
     check_resource(resource.message.as_deref().unwrap_or_default())
         .map_err(|error| Stop::at(error, "the resource"))?;
     check_scope(scope.message.as_deref().unwrap_or_default())
@@ -253,7 +268,7 @@ fn make_resource(resource: &Around<'_>, scope: &Around<'_>) -> Result<Resource, 
         scope_schema_url: text(scope.schema_url, "the schema URL of the scope")?,
         scope_unknown: Bytes::copy_from_slice(&scope.unknown),
     };
-    Resource::from_parts(parts).map_err(|error| Stop::at(error, "the resource or scope"))
+    cache.get_or_make(parts).map_err(|error| Stop::at(error, "the resource or scope"))
 }
 
 fn text(bytes: &[u8], at: &'static str) -> Result<String, Stop> {

@@ -19,7 +19,7 @@ mod print;
 mod schema;
 mod span;
 
-pub use decode::{Decoded, Rejected, decode, decode_accepted};
+pub use decode::{Decoded, Rejected, decode, decode_accepted, decode_with};
 pub use encode::{content_hash, encode_span};
 pub use error::{Error, Found, Place, Reason};
 pub use group::{Row, TracePieces, encode_trace, trace_pieces};

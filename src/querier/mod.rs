@@ -189,3 +189,26 @@ fn unreadable(block: uuid::Uuid, error: &crate::block::Error) -> Failure {
     };
     Failure::new(kind, format!("block {block}: {}", crate::failure::chain(error)))
 }
+
+#[cfg(test)]
+impl Querier {
+    /// A querier over an empty bucket.
+    pub(crate) fn over_nothing() -> Self {
+        use crate::wal::{SimulatedDisk, Wal};
+
+        let (store, cpu) = (crate::store::Store::memory(), Cpu::new(None).unwrap());
+        let blocks = Blocks::new(store.clone(), cpu.clone(), 1 << 20);
+        let disk = std::sync::Arc::new(SimulatedDisk::new());
+        let wal = Wal::open(std::path::Path::new("wal"), &crate::wal::Config::default(), disk);
+        let ingester = Ingester::new(crate::ingester::Parts {
+            config: crate::ingester::Config::default(),
+            store,
+            blocks: blocks.clone(),
+            wal: wal.unwrap(),
+            clock: crate::runtime::Clock::simulated(1_755_000_000_000_000_000),
+            cpu: cpu.clone(),
+            metrics: crate::ingester::Metrics::default(),
+        });
+        Self::new(ingester, blocks, cpu, Config::default())
+    }
+}

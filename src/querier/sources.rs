@@ -13,6 +13,7 @@ use crate::ingester::Pin;
 use crate::manifest::BlockEntry;
 use crate::scan::{Scan, SpanSource, Unit};
 use crate::tenant::TenantId;
+use crate::trace::TraceId;
 
 /// Blocks that are opened at once.
 const PARALLEL_OPENS: usize = 16;
@@ -84,7 +85,7 @@ impl Querier {
 fn split_folds(pin: &Pin, blocks: &[Arc<Block>]) -> HashSet<u64, foldhash::fast::RandomState> {
     let mut split: HashSet<u64, foldhash::fast::RandomState> =
         blocks.iter().flat_map(|block| block.shared()).collect();
-    let mut live: Vec<u64> = pin.live_ids().into_iter().map(|id| id.fold()).collect();
+    let mut live: Vec<u64> = pin.live_ids().into_iter().map(TraceId::fold).collect();
     live.sort_unstable();
     for block in blocks {
         let mut mine = live.iter().copied().peekable();

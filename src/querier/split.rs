@@ -93,7 +93,7 @@ impl Querier {
     }
 
     /// Any traces as a group, to be read whole.
-    pub(super) fn group_of(&self, sources: &Sources, ids: &[TraceId]) -> Group {
+    pub(super) fn group_of(sources: &Sources, ids: &[TraceId]) -> Group {
         let mut folds: Vec<u64> = ids.iter().map(|id| id.fold()).collect();
         folds.sort_unstable();
         let places = |block: &Arc<Block>| {

@@ -161,7 +161,7 @@ impl Querier {
             };
             let ids = self.cpu.run(matching).await?;
             for ids in ids.chunks(TRACES_AT_ONCE) {
-                let group = self.group_of(sources, ids);
+                let group = Self::group_of(sources, ids);
                 let mut read = ScanCost::default();
                 let assembled = self.assemble(sources, &group, &mut read).await?;
                 cost.add_scan(read);

@@ -1,4 +1,4 @@
-//! From the grammar's tree to a [`Plan`]: literals in the form of what they are compared with, patterns compiled, tests of one
+//! From the grammar's tree to a `Plan`: literals in the form of what they are compared with, patterns compiled, tests of one
 //! event brought together.
 
 use traceql_grammar::ast::{

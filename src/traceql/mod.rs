@@ -1,4 +1,4 @@
-//! TraceQL: a query's text becomes a [`Query`], which says what it must read and evaluates batches of whole traces.
+//! TraceQL: a query's text becomes a `Query`, which says what it must read and evaluates batches of whole traces.
 //!
 //! `bind` turns the grammar's tree into a plan; `need` derives from it the columns and the pruning test for storage. A batch is
 //! evaluated in two steps: the condition of each `{ }` becomes one bit per span (`filter`, `leaf`), by dictionary entry, resource or
@@ -121,12 +121,12 @@ pub enum EvalError {
     SeveralSpansets,
 }
 
-/// Reads, checks and binds a query. A blank text means `{}`; a metrics stage is accepted and kept for [`Query::tree`].
+/// Reads, checks and binds a query. No text means `{}`; a metrics stage is accepted and kept for [`Query::tree`].
 ///
 /// # Errors
 /// With the place in the text: what is not TraceQL, makes no sense or is not evaluated.
 pub fn compile(text: &str) -> Result<Query, Error> {
-    let text = if text.trim().is_empty() { "{}" } else { text };
+    let text = if text.is_empty() { "{}" } else { text };
     Query::bind(traceql_grammar::parse_valid(text)?).map_err(|error| error.with_text(text))
 }
 

@@ -27,7 +27,7 @@ fn values(attribute: &str, filter: &str) -> Vec<(&'static str, String, u64)> {
     let batch = shop();
     let query = compile_values(attribute, filter).unwrap();
     let mut set = ValueSet::default();
-    query.collect(&projected(&batch, query.projection()), &(0..=u64::MAX), &mut set);
+    query.collect(&projected(&batch, query.projection()), &(0..=u64::MAX), &|_| true, &mut set);
     set.iter().map(|(value, count)| (value.kind.as_str(), value.text.clone(), count)).collect()
 }
 
@@ -59,9 +59,9 @@ fn values_have_types_and_counts() {
 fn traces_outside_the_window_add_nothing() {
     let query = compile_values("name", "").unwrap();
     let mut set = ValueSet::default();
-    query.collect(&shop(), &(800..=1000), &mut set);
+    query.collect(&shop(), &(800..=1000), &|_| true, &mut set);
     assert_eq!(set.iter().map(|(value, _)| value.text.as_str()).collect::<Vec<_>>(), ["c"]);
-    query.collect(&shop(), &(2000..=3000), &mut set);
+    query.collect(&shop(), &(2000..=3000), &|_| true, &mut set);
     assert_eq!((set.len(), set.bytes()), (1, 1));
 }
 

@@ -130,14 +130,9 @@ fn without_dangling<'t>(tokens: &[Token<'t>]) -> Vec<Token<'t>> {
             token.1 == "(" && tokens.get(index + 1).is_some_and(|next| next.1 == ")")
         };
         match token.0 {
-            Role::Comparison if before == Some(Role::Attribute) && !begins_value(after) => {
-                // Nothing is known of it yet, and a bare intrinsic would not even be valid.
-                if let Some(attribute) = kept.pop() {
-                    let computed = kept.last().is_some_and(|token| token.0 == Role::Other);
-                    let unknown = (Role::Value, Cow::Borrowed("true"));
-                    kept.push(if computed { attribute } else { unknown });
-                }
-            }
+            // The attribute stays, bare: of an untyped one the rest of the filter holds, of an intrinsic like `name` the whole is no
+            // longer valid and nothing is filtered. So Tempo answers, and its clients expect.
+            Role::Comparison if before == Some(Role::Attribute) && !begins_value(after) => {}
             Role::Connector
                 if matches!(before, None | Some(Role::Open | Role::Connector))
                     || matches!(after, None | Some(Role::Close | Role::Connector)) => {}
@@ -236,7 +231,8 @@ mod tests {
             ("{ (span.a = 1 && ) }", "span.a = 1"),
             ("{ span.a = 1 && () }", "span.a = 1"),
             ("{ (span.a = 1", "span.a = 1"),
-            ("{ name = `x` && duration >", "name = `x`"),
+            ("{ name = `x` && duration >", "-"),
+            ("{ name = `x` && span.a >", "name = `x`"),
             ("{ .a = 1 && .b =~ } | select(.c", ".a = 1"),
             ("{ .a = -", "-"),
             ("{ -.a = && .b = 1 }", ".b = 1"),
