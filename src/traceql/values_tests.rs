@@ -45,7 +45,7 @@ fn values_have_types_and_counts() {
     let services = [of("string", "", 2), of("string", "db", 1), of("string", "web", 2)];
     assert_eq!(values("resource.service.name", ""), services);
     assert_eq!(
-        values("name", "{ resource.service.name = \"web\" && name = "),
+        values("name", "{ resource.service.name = \"web\" && span.gone = "),
         [of("string", "a", 1), of("string", "b", 1)]
     );
     assert_eq!(values("status", ""), [of("keyword", "error", 1), of("keyword", "unset", 4)]);

@@ -21,14 +21,14 @@ JOIN 'resources.parquet' AS r ON r.resource = s.resource
 """
 
 BY_STATUS = f"""
-SELECT s."{STATUS}"                           AS status,
+SELECT s."{STATUS}"                           AS http_status,
        count(*)                               AS spans,
        count(DISTINCT t.trace_id)             AS traces,
        count(DISTINCT r.resource)             AS resources,
        round(avg(s.duration_ns) / 1e6, 3)     AS avg_ms
 {JOINED}
-GROUP BY status
-ORDER BY spans DESC, status
+GROUP BY http_status
+ORDER BY spans DESC, http_status
 """
 
 
