@@ -53,15 +53,19 @@
 mod arrays;
 mod bloom;
 mod fetch;
+mod fill;
 mod index;
+mod nested;
 mod open;
 mod order;
 mod promote;
 mod resources;
 mod restore;
 mod select;
+mod source;
 mod survey;
 mod tables;
+mod traces;
 mod write;
 mod zones;
 

@@ -11,10 +11,10 @@ use parquet::arrow::ProjectionMask;
 
 use super::Error;
 use super::fetch::{Fetch, column};
+use super::fill::{self, RestLists, children, ids, named, parent_ids, range, strings};
 use super::open::Block;
 use super::promote::Promoted;
 use super::resources::ResourceTable;
-use super::select::{self, RestLists, children, ids, named, parent_ids, range, strings};
 use crate::columns::{
     Attributes, DUPLICATE, EMPTY, NO_STATUS, Pool, ScalarType, SpanRow, Spans, Strings,
 };
@@ -55,7 +55,7 @@ fn restore(whole: &RecordBatch, resources: &ResourceTable) -> Result<Spans, Erro
     let fields = whole.schema();
     let columns = fields.fields().iter().map(|field| field.name().as_str()).zip(whole.columns());
     restore_attributes(columns.collect(), &rows, pool, attributes)?;
-    let rest = select::rest_lists(named(whole, "attributes_rest")?)?;
+    let rest = fill::rest_lists(named(whole, "attributes_rest")?)?;
     restore_rest(&rest, &rows, pool, attributes);
     restore_unknown(column(whole, "unknown")?, pool, unknown);
     restore_events(whole, &mut spans)?;
@@ -208,7 +208,7 @@ fn child_attributes(
     let columns = names.into_iter().zip(items.columns()).collect();
     restore_attributes(columns, &owners, pool, into)?;
     let missing = Error::Corrupt { part: "spans.parquet", what: "attributes_rest is missing" };
-    let rest = select::rest_lists(items.column_by_name("attributes_rest").ok_or(missing)?)?;
+    let rest = fill::rest_lists(items.column_by_name("attributes_rest").ok_or(missing)?)?;
     restore_rest(&rest, &owners, pool, into);
     Ok(())
 }

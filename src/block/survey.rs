@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::arrays::{RestEntries, Source};
 use super::order::UnitPlan;
 use super::promote::Scope;
+use super::source::{RestEntries, Source};
 use super::zones::{
     CatalogKey, KeyScope, KeyZone, NumberRange, TextSet, VALUE_BYTES_MAX, VALUES_MAX, Zone, Zones,
 };

@@ -14,10 +14,11 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use prost::Message;
 
-use super::arrays::{self, Column, Source};
+use super::arrays::{self, Column};
 use super::index::{IndexWriter, Section};
 use super::order::{self, UnitPlan};
 use super::promote::{self, Scope};
+use super::source::Source;
 use super::survey::Survey;
 use super::{Error, bloom, tables};
 use crate::columns::{Layout, Resource, Spans};

@@ -242,4 +242,5 @@ impl Query {
 }
 
 #[cfg(test)]
+#[path = "testing_tests.rs"]
 mod testing;

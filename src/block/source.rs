@@ -1,0 +1,153 @@
+//! The rows of one row group, and what of them has no column of its own.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::promote::{Promoted, Scope};
+use crate::columns::gather::{self, NOWHERE, Owners};
+use crate::columns::{Children, Layout, OwnerValue, Pool, RestType, RowRef, Spans};
+
+/// The rows of one row group and what their columns are made of.
+pub(super) struct Source<'a> {
+    pub chunks: &'a [&'a Spans],
+    pub rows: &'a [RowRef],
+    /// Of the whole layout; the group's rows begin at `first`.
+    pub layout: &'a Layout,
+    pub first: usize,
+    /// Place of each row of each chunk in `rows`, or [`NOWHERE`].
+    pub places: Vec<Vec<u32>>,
+    pub events: Children,
+    pub links: Children,
+    rest: BTreeMap<Scope, RestEntries>,
+}
+
+/// The entries of `attributes_rest` of a scope, by owner.
+#[derive(Default)]
+pub(super) struct RestEntries {
+    /// Keys and values of the entries are its codes.
+    pub pool: Pool,
+    pub entries: Vec<RestEntry>,
+}
+
+impl<'a> Source<'a> {
+    /// The rows without what goes to `attributes_rest`: enough to see which keys there are.
+    pub(super) fn bare(chunks: &'a [&'a Spans], layout: &'a Layout, rows: Range<usize>) -> Self {
+        let first = rows.start;
+        let rows = &layout.rows[rows];
+        let places = gather::places(chunks, rows);
+        let events = Children::of(chunks, &places, rows.len(), |spans| &spans.events.row);
+        let links = Children::of(chunks, &places, rows.len(), |spans| &spans.links.row);
+        let rest = BTreeMap::new();
+        Self { chunks, rows, layout, first, places, events, links, rest }
+    }
+
+    pub(super) fn of(
+        chunks: &'a [&'a Spans],
+        layout: &'a Layout,
+        rows: Range<usize>,
+        promoted: &[Promoted],
+    ) -> Self {
+        let mut source = Self::bare(chunks, layout, rows);
+        for scope in [Scope::Span, Scope::Event, Scope::Link] {
+            source.rest.insert(scope, rest_entries(&source, scope, promoted));
+        }
+        source
+    }
+
+    pub(super) fn rest_of(&self, scope: Scope) -> &RestEntries {
+        &self.rest[&scope]
+    }
+
+    /// The attributes of a scope and where their owners go.
+    pub(super) fn owners(&self, scope: Scope) -> Vec<Owners<'_>> {
+        let places = match scope {
+            Scope::Span => &self.places,
+            Scope::Event => &self.events.places,
+            Scope::Link => &self.links.places,
+        };
+        let attributes = |spans: &'a Spans| match scope {
+            Scope::Span => &spans.attributes,
+            Scope::Event => &spans.events.attributes,
+            Scope::Link => &spans.links.attributes,
+        };
+        self.chunks
+            .iter()
+            .zip(places)
+            .map(|(spans, places)| Owners {
+                attributes: attributes(spans),
+                pool: &spans.pool,
+                places,
+            })
+            .collect()
+    }
+
+    pub(super) fn owner_count(&self, scope: Scope) -> usize {
+        match scope {
+            Scope::Span => self.rows.len(),
+            Scope::Event => self.events.from.len(),
+            Scope::Link => self.links.from.len(),
+        }
+    }
+
+    pub(super) fn each<T>(&self, rows: &[RowRef], value: impl Fn(&Spans, usize) -> T) -> Vec<T> {
+        rows.iter().map(|row| value(self.chunks[row.chunk as usize], row.row as usize)).collect()
+    }
+}
+
+/// What has no column of its own: everything in the chunks' `rest`, and typed values of keys that were not promoted.
+pub(super) struct RestEntry {
+    pub place: u32,
+    pub key: u32,
+    pub kind: u8,
+    pub value: u32,
+    /// It lies in a typed column of its chunk: only the block has none for it.
+    pub is_typed_column: bool,
+}
+
+fn rest_entries(source: &Source<'_>, scope: Scope, promoted: &[Promoted]) -> RestEntries {
+    let mut pool = Pool::default();
+    let mut entries = Vec::new();
+    for Owners { attributes, pool: from, places } in source.owners(scope) {
+        for column in attributes.columns() {
+            let (key, scalar) = (from.text(column.key), column.values.scalar_type());
+            if promoted.iter().any(|p| p.scope == scope && p.scalar == scalar && p.key == key) {
+                continue;
+            }
+            let key = pool.intern(key.as_bytes());
+            for (index, owner) in column.owners.iter().enumerate() {
+                let place = places[*owner as usize];
+                if place != NOWHERE {
+                    let value = OwnerValue::Scalar(column.values.get(index, from));
+                    entries.push(entry(&mut pool, place, key, value));
+                }
+            }
+        }
+        let rest = &attributes.rest;
+        for (index, owner) in rest.owners.iter().enumerate() {
+            let place = places[*owner as usize];
+            if place != NOWHERE {
+                let key = pool.intern(from.get(rest.keys[index]));
+                let value = OwnerValue::Rest(rest.types[index], from.get(rest.values[index]));
+                entries.push(entry(&mut pool, place, key, value));
+            }
+        }
+    }
+    // Stable: what came first of an owner stays first.
+    entries.sort_by_key(|entry| entry.place);
+    RestEntries { pool, entries }
+}
+
+fn entry(pool: &mut Pool, place: u32, key: u32, value: OwnerValue<'_>) -> RestEntry {
+    match value {
+        OwnerValue::Scalar(scalar) => {
+            let mut any = Vec::new();
+            scalar.encode(&mut any);
+            let kind = RestType::of(&scalar.to_value()) as u8;
+            let value = pool.intern(&any);
+            RestEntry { place, key, kind, value, is_typed_column: true }
+        }
+        OwnerValue::Rest(kind, any) => {
+            RestEntry { place, key, kind, value: pool.intern(any), is_typed_column: false }
+        }
+    }
+}
