@@ -94,12 +94,6 @@ impl Ledger {
         &self.ids
     }
 
-    /// The traces that got spans in the rounds since `round`.
-    pub(crate) fn ids_since(&self, round: u32) -> Vec<TraceId> {
-        let is_new = |id: &&TraceId| self.spans[*id].values().any(|entry| entry.round >= round);
-        self.ids.iter().filter(is_new).copied().collect()
-    }
-
     /// Checks all spans of one trace.
     pub(crate) fn check_trace(&self, id: TraceId, found: &[SpanId]) -> Result<(), String> {
         let entries = self.spans.get(&id).ok_or_else(|| format!("trace {id} was never pushed"))?;
@@ -118,15 +112,17 @@ impl Ledger {
         }
     }
 
-    /// After a restart: what is found now stays, what is not found must not come back.
-    pub(crate) fn settle(&mut self, id: TraceId, found: &[SpanId]) {
-        let found: BTreeSet<&SpanId> = found.iter().collect();
-        for (span, entry) in self.spans.get_mut(&id).unwrap() {
-            entry.state = match (entry.state, found.contains(span)) {
-                (State::Open, true) => State::Acknowledged,
-                (State::Open, false) => State::Gone,
-                (state, _) => state,
-            };
+    /// After a restart: what is found of a round now stays, what is not found must not come back.
+    pub(crate) fn settle_round(&mut self, round: u32, found: &Found) {
+        for (id, entries) in &mut self.spans {
+            let found: BTreeSet<&SpanId> = found.get(id).into_iter().flatten().collect();
+            for (span, entry) in entries.iter_mut().filter(|(_, entry)| entry.round == round) {
+                entry.state = match (entry.state, found.contains(span)) {
+                    (State::Open, true) => State::Acknowledged,
+                    (State::Open, false) => State::Gone,
+                    (state, _) => state,
+                };
+            }
         }
     }
 }
