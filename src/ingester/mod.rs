@@ -230,9 +230,23 @@ impl Ingester {
     /// # Errors
     /// When the tenant's block list cannot be read.
     pub async fn pin(&self, id: &TenantId) -> Result<Pin, Error> {
-        let tenant = self.tenant(id).await?;
-        tenant.refresh_if_old(&self.0).await?;
-        Ok(tenant.pin())
+        let known = self.0.tenants.lock().get(id).map(Arc::clone);
+        if let Some(tenant) = known {
+            tenant.refresh_if_old(&self.0).await?;
+            return Ok(tenant.pin());
+        }
+        let _opening = self.0.opening.lock().await;
+        let known = self.0.tenants.lock().get(id).map(Arc::clone);
+        if let Some(tenant) = known {
+            return Ok(tenant.pin());
+        }
+        let tenant = Arc::new(Tenant::open(&self.0, id.clone()).await?);
+        let pin = tenant.pin();
+        // Names that somebody only asks for are not kept: there are as many as anybody likes.
+        if !pin.manifest.blocks().is_empty() {
+            self.0.tenants.lock().insert(id.clone(), tenant);
+        }
+        Ok(pin)
     }
 
     /// Looks after all tenants until `stop` is requested: joins small chunks, closes and cuts traces.
@@ -287,6 +301,14 @@ impl Ingester {
     /// # Errors
     /// When a block cannot be written; what is live stays live.
     pub async fn flush(&self) -> Result<(), Error> {
+        let this = self.clone();
+        // A block that is published must also leave memory, whoever asked for it and has gone away.
+        to_the_end("flush", async move { this.flush_all().await })
+            .await
+            .unwrap_or(Err(Error::Stopping))
+    }
+
+    async fn flush_all(&self) -> Result<(), Error> {
         for tenant in self.all_tenants() {
             let _cutting = tenant.cutting.lock().await;
             let all = tenant.plan_all();
