@@ -86,10 +86,16 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let stop = drain.stop();
     let distributor = Arc::new(app.distributor.clone());
     receivers.run(distributor, async move { stop.requested().await }).await;
+    // Without any receiver the process only answers questions.
+    drain.stop().requested().await;
     app.phase.store(STOPPING, Ordering::Release);
     info!("stopping: no more spans are taken");
-    keeper.join().await?;
-    let closing = Box::pin(app.ingester.close());
+    let closing = Box::pin(async {
+        if let Err(error) = keeper.join().await {
+            error!(%error, "the ingester had ended before");
+        }
+        app.ingester.close().await
+    });
     let limit = config.server.graceful_shutdown_timeout;
     match app.clock.timeout(limit, closing).await {
         Ok(Ok(())) => info!("all spans are stored"),
@@ -152,10 +158,15 @@ impl App {
     fn api_parts(self: &Arc<Self>) -> api::Parts {
         let (metrics, ready, flush, now) =
             (Arc::clone(self), Arc::clone(&self.phase), self.ingester.clone(), self.clock.clone());
+        let phase = Arc::clone(&self.phase);
         api::Parts {
             querier: Arc::new(self.querier.clone()),
             metrics: Arc::new(move || metrics.registry.lock().encode()),
             ready: Arc::new(move || is_ready(ready.load(Ordering::Acquire))),
+            answers: Arc::new(move || match is_ready(phase.load(Ordering::Acquire)) {
+                Err(failure) if phase.load(Ordering::Acquire) == STARTING => Err(failure),
+                _ => Ok(()),
+            }),
             flush: Arc::new(move || {
                 let ingester = flush.clone();
                 async move { ingester.flush().await.map_err(Failure::from) }.boxed()
@@ -216,6 +227,7 @@ fn ingester_config(config: &Config, memory_bytes: u64) -> ingester::Config {
         max_block_duration: ingester.max_block_duration,
         max_block_spans: ingester.max_block_spans,
         live_bytes_max,
+        wal_bytes_max: config.storage.trace.wal.wal_bytes_max,
         flush_check_period: ingester.flush_check_period,
     }
 }

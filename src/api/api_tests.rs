@@ -13,6 +13,7 @@ fn parts() -> Parts {
         querier: Arc::new(Querier::over_nothing()),
         metrics: Arc::new(|| "# EOF\n".to_owned()),
         ready: Arc::new(|| Ok(())),
+        answers: Arc::new(|| Ok(())),
         flush: Arc::new(|| async { Ok(()) }.boxed()),
         now: Arc::new(|| 1_755_000_000_000_000_000),
     }

@@ -97,6 +97,8 @@ pub struct Parts {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether questions and spans are taken; the error says why not.
     pub ready: Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>,
+    /// Whether questions can be answered in full; the error says why not. True while the process stops.
+    pub answers: Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>,
     /// Cuts and stores all that is live; done when it is done.
     pub flush: Arc<dyn Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>,
     /// Unix nanoseconds.
@@ -149,6 +151,7 @@ struct Call {
 impl Api {
     /// Reads what all questions have: tenants, parameters, the wanted form; and takes a place among the questions at work.
     fn enter(&self, request: &request::Parts) -> Result<Call, Failure> {
+        (self.parts.answers)()?;
         let tenants = listener::tenants(&request.headers, self.config.multitenancy)?;
         if tenants.len() > 1 && !self.config.multi_tenant_queries_enabled {
             return Err(Failure::invalid("multi-tenant query unsupported"));

@@ -219,9 +219,9 @@ fn empty_as_null(texts: &Strings) -> ArrayRef {
 }
 
 fn resource_hashes(source: &Source<'_>) -> ArrayRef {
-    Arc::new(UInt64Array::from(
-        source.each(source.rows, |spans, row| spans.resources[spans.resource[row] as usize].hash()),
-    ))
+    Arc::new(UInt64Array::from(source.each(source.rows, |spans, row| {
+        source.resource_key(&spans.resources[spans.resource[row] as usize])
+    })))
 }
 
 pub(super) fn attribute(source: &Source<'_>, promoted: &Promoted) -> ArrayRef {

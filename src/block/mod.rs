@@ -20,7 +20,7 @@
 //! | column of `spans.parquet` | type | what |
 //! |---|---|---|
 //! | `trace_id` | fixed 16 | |
-//! | `resource` | u64 | content hash, key of `resources.parquet` |
+//! | `resource` | u64 | key of `resources.parquet`: the content hash, or the next free number if that is taken |
 //! | `name` | string | |
 //! | `kind` | i32 | OTLP's number |
 //! | `status` | i32, null | OTLP's code; null if the span had no `Status` |
@@ -91,8 +91,6 @@ pub enum Error {
     Decode(#[from] prost::DecodeError),
     #[error("protobuf in a value")]
     Wire(#[from] crate::trace::wire::WireError),
-    #[error("resources {0:#x} differ but have one hash: the block cannot tell them apart")]
-    HashCollision(u64),
     #[error("store")]
     Store(#[from] crate::store::Error),
 }

@@ -1,5 +1,6 @@
 //! Blocks opened and kept: the decoded index of each, its resources and trace table.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,8 @@ use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataPushDecoder, RowGroupMetaData};
 use prost::Message;
-use quick_cache::sync::Cache;
+use quick_cache::OptionsBuilder;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -28,9 +30,11 @@ use crate::trace::TraceId;
 pub struct Blocks {
     store: Store,
     cpu: Cpu,
-    open: Arc<Cache<Uuid, Arc<Block>, ByBytes>>,
-    shards: Arc<Cache<(Uuid, u32), Arc<Shard>, ByBytes>>,
+    open: Arc<BoundedCache<Uuid, Arc<Block>>>,
+    shards: Arc<BoundedCache<(Uuid, u32), Arc<Shard>>>,
 }
+
+type BoundedCache<K, V> = Cache<K, V, ByBytes, foldhash::fast::RandomState>;
 
 /// Share of the cache that bloom shards may take.
 const SHARD_SHARE: u64 = 4;
@@ -83,6 +87,21 @@ pub struct Place {
     pub rows: u64,
 }
 
+/// A cache in one piece: of one in many pieces each would refuse what is larger than itself.
+fn cache<K: Eq + Hash, V: Clone>(bytes: u64) -> BoundedCache<K, V>
+where
+    ByBytes: quick_cache::Weighter<K, V>,
+{
+    let options = OptionsBuilder::new()
+        .shards(1)
+        .estimated_items_capacity(1024)
+        .weight_capacity(bytes)
+        .build()
+        .expect("all that must be given is given");
+    let hasher = foldhash::fast::RandomState::default();
+    Cache::with_options(options, ByBytes, hasher, DefaultLifecycle::default())
+}
+
 const DIRECTORY_ENTRY: usize = 16;
 
 impl Blocks {
@@ -91,9 +110,8 @@ impl Blocks {
         Self {
             store,
             cpu,
-            // Estimated items: an opened block takes about 1 MB, a shard 160 KB.
-            open: Arc::new(Cache::with_weighter(1024, cache_bytes - shard_bytes, ByBytes)),
-            shards: Arc::new(Cache::with_weighter(1024, shard_bytes, ByBytes)),
+            open: Arc::new(cache(cache_bytes - shard_bytes)),
+            shards: Arc::new(cache(shard_bytes)),
         }
     }
 

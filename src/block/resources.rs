@@ -1,6 +1,7 @@
 //! `resources.parquet` read back.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, UInt64Array};
@@ -10,7 +11,52 @@ use super::Error;
 use super::fetch::column;
 use crate::columns::{Resource, ResourceParts};
 
-/// The resources of a block: the index in `all` of each hash.
+/// The resources that a block will hold, and the key that each is stored under.
+pub(super) struct ResourceKeys {
+    /// By key.
+    all: Vec<(u64, Arc<Resource>)>,
+    /// Those that are not stored under their hash.
+    moved: Vec<(Arc<Resource>, u64)>,
+}
+
+impl ResourceKeys {
+    pub(super) fn of(resources: impl Iterator<Item = Arc<Resource>>) -> Self {
+        let mut all: BTreeMap<u64, Arc<Resource>> = BTreeMap::new();
+        let mut later = Vec::new();
+        for resource in resources {
+            match all.entry(resource.hash()) {
+                Entry::Vacant(free) => {
+                    free.insert(resource);
+                }
+                Entry::Occupied(_) => later.push(resource),
+            }
+        }
+        let mut moved = Vec::new();
+        for resource in later {
+            let mut key = resource.hash();
+            while all.contains_key(&key) {
+                key = key.wrapping_add(1);
+            }
+            all.insert(key, Arc::clone(&resource));
+            moved.push((resource, key));
+        }
+        Self { all: all.into_iter().collect(), moved }
+    }
+
+    pub(super) fn all(&self) -> &[(u64, Arc<Resource>)] {
+        &self.all
+    }
+
+    pub(super) fn key_of(&self, resource: &Resource) -> u64 {
+        let hash = resource.hash();
+        let is_it = |(moved, _): &&(Arc<Resource>, u64)| {
+            moved.hash() == hash && moved.parts() == resource.parts()
+        };
+        self.moved.iter().find(is_it).map_or(hash, |(_, key)| *key)
+    }
+}
+
+/// The resources of a block: the index in `all` of each key.
 pub(super) struct ResourceTable {
     pub all: Arc<Vec<Arc<Resource>>>,
     by_hash: HashMap<u64, u32, foldhash::fast::FixedState>,
@@ -19,6 +65,7 @@ pub(super) struct ResourceTable {
 impl ResourceTable {
     pub(super) fn decode(batches: &[RecordBatch]) -> Result<Self, Error> {
         let mut all = Vec::new();
+        let mut by_hash: HashMap<u64, u32, foldhash::fast::FixedState> = HashMap::default();
         for batch in batches {
             let hashes = column::<UInt64Array>(batch, "resource")?;
             let resource = column::<BinaryArray>(batch, "resource_message")?;
@@ -39,15 +86,14 @@ impl ResourceTable {
                     scope_schema_url: scope_schema_url.value(row).to_owned(),
                     scope_unknown: bytes(scope_unknown, row),
                 })?;
-                if parsed.hash() != hashes.value(row) {
-                    let what = "a resource does not have the hash that it is stored under";
+                let index = u32::try_from(all.len()).expect("fewer resources than spans");
+                if by_hash.insert(hashes.value(row), index).is_some() {
+                    let what = "two resources are stored under one key";
                     return Err(Error::Corrupt { part: "resources.parquet", what });
                 }
                 all.push(Arc::new(parsed));
             }
         }
-        let by_hash =
-            (0_u32..).zip(&all).map(|(index, resource)| (resource.hash(), index)).collect();
         Ok(Self { all: Arc::new(all), by_hash })
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::promote::{Promoted, Scope};
+use super::resources::ResourceKeys;
 use crate::columns::gather::{self, NOWHERE, Owners};
-use crate::columns::{Children, Layout, OwnerValue, Pool, RestType, RowRef, Spans};
+use crate::columns::{Children, Layout, OwnerValue, Pool, Resource, RestType, RowRef, Spans};
 
 /// The rows of one row group and what their columns are made of.
 pub(super) struct Source<'a> {
@@ -19,6 +20,7 @@ pub(super) struct Source<'a> {
     pub events: Children,
     pub links: Children,
     rest: BTreeMap<Scope, RestEntries>,
+    resources: Option<&'a ResourceKeys>,
 }
 
 /// The entries of `attributes_rest` of a scope, by owner.
@@ -38,16 +40,17 @@ impl<'a> Source<'a> {
         let events = Children::of(chunks, &places, rows.len(), |spans| &spans.events.row);
         let links = Children::of(chunks, &places, rows.len(), |spans| &spans.links.row);
         let rest = BTreeMap::new();
-        Self { chunks, rows, layout, first, places, events, links, rest }
+        Self { chunks, rows, layout, first, places, events, links, rest, resources: None }
     }
 
     pub(super) fn of(
         chunks: &'a [&'a Spans],
         layout: &'a Layout,
         rows: Range<usize>,
-        promoted: &[Promoted],
+        (promoted, resources): (&[Promoted], &'a ResourceKeys),
     ) -> Self {
         let mut source = Self::bare(chunks, layout, rows);
+        source.resources = Some(resources);
         for scope in [Scope::Span, Scope::Event, Scope::Link] {
             source.rest.insert(scope, rest_entries(&source, scope, promoted));
         }
@@ -79,6 +82,11 @@ impl<'a> Source<'a> {
                 places,
             })
             .collect()
+    }
+
+    /// The key that a resource is stored under.
+    pub(super) fn resource_key(&self, resource: &Resource) -> u64 {
+        self.resources.map_or(resource.hash(), |keys| keys.key_of(resource))
     }
 
     pub(super) fn owner_count(&self, scope: Scope) -> usize {

@@ -6,7 +6,8 @@ use super::order::UnitPlan;
 use super::promote::Scope;
 use super::source::{RestEntries, Source};
 use super::zones::{
-    CatalogKey, KeyScope, KeyZone, NumberRange, TextSet, VALUE_BYTES_MAX, VALUES_MAX, Zone, Zones,
+    CatalogKey, KEYS_MAX, KeyScope, KeyZone, NumberRange, TextSet, VALUE_BYTES_MAX, VALUES_MAX,
+    Zone, Zones,
 };
 use crate::columns::gather::{NOWHERE, Owners};
 use crate::columns::{DUPLICATE, Layout, Resource, RestType, ScalarType, ScalarValues};
@@ -20,6 +21,26 @@ const STATUS_ERROR: i32 = 2;
 pub(super) struct Survey {
     keys: BTreeMap<(KeyScope, String), u32>,
     zones: Zones,
+    incomplete: BTreeSet<KeyScope>,
+}
+
+/// The keys of one unit, at most [`KEYS_MAX`]: a flood of keys must not fill memory and index.
+#[derive(Default)]
+struct Keys {
+    seen: BTreeMap<(KeyScope, String), Seen>,
+    /// Scopes of which some key is left out.
+    incomplete: BTreeSet<KeyScope>,
+}
+
+impl Keys {
+    fn get(&mut self, scope: KeyScope, key: &str) -> Option<&mut Seen> {
+        let key = (scope, key.to_owned());
+        if self.seen.len() >= KEYS_MAX && !self.seen.contains_key(&key) {
+            self.incomplete.insert(scope);
+            return None;
+        }
+        Some(self.seen.entry(key).or_default())
+    }
 }
 
 /// One key of one unit.
@@ -43,7 +64,7 @@ impl Survey {
         zone.first_row_group =
             self.zones.units.last().map_or(0, |z| z.first_row_group + z.row_groups);
         zone.row_groups = u32::try_from(unit.row_groups.len()).expect("few row groups");
-        let mut seen: BTreeMap<(KeyScope, String), Seen> = BTreeMap::new();
+        let mut keys = Keys::default();
         let mut names = Some(BTreeSet::new());
         let mut resources: HashMap<u64, (&Resource, u64), foldhash::fast::FixedState> =
             HashMap::default();
@@ -65,43 +86,56 @@ impl Survey {
                 }
             }
             for scope in [Scope::Span, Scope::Event, Scope::Link] {
-                survey_scope(source, scope, &mut seen);
+                survey_scope(source, scope, &mut keys);
             }
         }
         for (resource, spans) in resources.into_values() {
             let view = resource.view();
-            survey_values(&view.attributes, KeyScope::Resource, spans, &mut seen);
-            survey_values(&view.scope_attributes, KeyScope::Instrumentation, spans, &mut seen);
+            survey_values(&view.attributes, KeyScope::Resource, spans, &mut keys);
+            survey_values(&view.scope_attributes, KeyScope::Instrumentation, spans, &mut keys);
         }
         zone.names = names.map(|names| TextSet { values: names.into_iter().collect() });
-        zone.keys = seen.into_iter().map(|(key, seen)| self.key_zone(key, seen)).collect();
+        let Keys { seen, incomplete } = keys;
+        self.incomplete.extend(incomplete);
+        zone.keys = seen.into_iter().filter_map(|(key, seen)| self.key_zone(key, seen)).collect();
         self.zones.units.push(zone);
     }
 
-    pub(super) fn finish(self) -> Zones {
+    pub(super) fn finish(mut self) -> Zones {
+        self.zones.incomplete = self.incomplete.iter().map(|scope| *scope as i32).collect();
         self.zones
     }
 
-    fn key_zone(&mut self, (scope, key): (KeyScope, String), seen: Seen) -> KeyZone {
+    fn key_zone(&mut self, (scope, key): (KeyScope, String), seen: Seen) -> Option<KeyZone> {
         let Seen { present, types, rest, other, texts, min, max, nan, bools } = seen;
-        let next = u32::try_from(self.zones.keys.len()).expect("fewer keys than values");
-        let index = *self.keys.entry((scope, key.clone())).or_insert(next);
-        if index == next {
-            self.zones.keys.push(CatalogKey { scope: scope as i32, key, ..CatalogKey::default() });
-        }
+        let known = self.keys.get(&(scope, key.clone())).copied();
+        let index = match known {
+            Some(index) => index,
+            None if self.zones.keys.len() >= KEYS_MAX => {
+                self.incomplete.insert(scope);
+                return None;
+            }
+            None => {
+                let next = u32::try_from(self.zones.keys.len()).expect("at most KEYS_MAX");
+                self.keys.insert((scope, key.clone()), next);
+                let listed = CatalogKey { scope: scope as i32, key, ..CatalogKey::default() };
+                self.zones.keys.push(listed);
+                next
+            }
+        };
         let catalog = &mut self.zones.keys[index as usize];
         catalog.present += present;
         catalog.types |= types;
         catalog.rest |= rest;
         let numbers = min.zip(max).map(|(min, max)| NumberRange { min, max });
-        KeyZone {
+        Some(KeyZone {
             key: index,
             present,
             texts: texts.map(|texts| TextSet { values: texts.into_iter().collect() }),
             numbers,
             other: other || nan,
             bools,
-        }
+        })
     }
 }
 
@@ -133,7 +167,7 @@ fn add_name(names: &mut Option<BTreeSet<String>>, name: &str) {
     }
 }
 
-fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope, String), Seen>) {
+fn survey_scope(source: &Source<'_>, scope: Scope, keys: &mut Keys) {
     let key_scope = match scope {
         Scope::Span => KeyScope::Span,
         Scope::Event => KeyScope::Event,
@@ -147,8 +181,7 @@ fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope
             if indices.peek().is_none() {
                 continue;
             }
-            let key = (key_scope, pool.text(column.key).to_owned());
-            let seen = seen.entry(key).or_default();
+            let Some(seen) = keys.get(key_scope, pool.text(column.key)) else { continue };
             let mut last_text = u32::MAX;
             for index in indices {
                 seen.present += 1;
@@ -172,8 +205,7 @@ fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope
     }
     let RestEntries { pool, entries } = source.rest_of(scope);
     for entry in entries.iter().filter(|entry| entry.kind & DUPLICATE == 0) {
-        let key = (key_scope, pool.text(entry.key).to_owned());
-        let seen = seen.entry(key).or_default();
+        let Some(seen) = keys.get(key_scope, pool.text(entry.key)) else { continue };
         seen.rest = true;
         if entry.kind >= RestType::Array as u8 {
             seen.present += 1;
@@ -188,14 +220,9 @@ fn survey_scope(source: &Source<'_>, scope: Scope, seen: &mut BTreeMap<(KeyScope
     }
 }
 
-fn survey_values(
-    values: &[(String, Value)],
-    scope: KeyScope,
-    spans: u64,
-    seen: &mut BTreeMap<(KeyScope, String), Seen>,
-) {
+fn survey_values(values: &[(String, Value)], scope: KeyScope, spans: u64, keys: &mut Keys) {
     for (key, value) in values {
-        let seen = seen.entry((scope, key.clone())).or_default();
+        let Some(seen) = keys.get(scope, key) else { continue };
         seen.present += spans;
         seen.types |= 1 << (RestType::of(value) as u8);
         match value {

@@ -111,11 +111,12 @@ pub(super) fn resources_schema() -> Schema {
     ])
 }
 
-/// Some resources, in the order given.
-pub(super) fn resources(resources: &[Arc<Resource>]) -> Result<RecordBatch, Error> {
+/// Some resources and the keys they are stored under, in the order given.
+pub(super) fn resources(keyed: &[(u64, Arc<Resource>)]) -> Result<RecordBatch, Error> {
     fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
         Arc::new(StringArray::from_iter_values(values))
     }
+    let resources: Vec<&Resource> = keyed.iter().map(|(_, resource)| &**resource).collect();
     let parts = |part: fn(&ResourceParts) -> &str| {
         texts(resources.iter().map(|resource| part(resource.parts())))
     };
@@ -124,7 +125,7 @@ pub(super) fn resources(resources: &[Arc<Resource>]) -> Result<RecordBatch, Erro
         Arc::new(values.collect::<BinaryArray>())
     };
     let (mut offsets, mut keys, mut values) = (vec![0_i32], Vec::new(), Vec::new());
-    for resource in resources {
+    for resource in &resources {
         for (key, value) in &resource.view().attributes {
             keys.push(key.as_str());
             values.push(readable(value));
@@ -137,7 +138,7 @@ pub(super) fn resources(resources: &[Arc<Resource>]) -> Result<RecordBatch, Erro
     let attributes: Vec<ArrayRef> =
         vec![texts(keys.into_iter()), texts(values.iter().map(String::as_str))];
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt64Array::from_iter_values(resources.iter().map(|resource| resource.hash()))),
+        Arc::new(UInt64Array::from_iter_values(keyed.iter().map(|(key, _)| *key))),
         texts(resources.iter().map(|resource| &**resource.service_name())),
         texts(resources.iter().map(|resource| resource.view().scope_name.as_str())),
         texts(resources.iter().map(|resource| resource.view().scope_version.as_str())),

@@ -18,10 +18,11 @@ use super::arrays::{self, Column};
 use super::index::{IndexWriter, Section};
 use super::order::{self, UnitPlan};
 use super::promote::{self, Scope};
+use super::resources::ResourceKeys;
 use super::source::Source;
 use super::survey::Survey;
 use super::{Error, bloom, tables};
-use crate::columns::{Layout, Resource, Spans};
+use crate::columns::{Layout, Spans};
 use crate::store::keys::BlockObject;
 
 /// Rows of a page: small pages cost little and let a trace be read without its neighbours.
@@ -54,14 +55,14 @@ pub struct Written {
 /// Writes the rows of a layout, which may be in any order of traces and must not be empty.
 ///
 /// # Errors
-/// When two different resources have one hash, or an encoder fails.
+/// When an encoder fails.
 pub fn write(chunks: &[&Spans], layout: &Layout, facts: &Facts) -> Result<Written, Error> {
     let layout = &order::sorted(layout);
     let units = order::units(&layout.traces, order::ROW_GROUP_ROWS);
-    let (spans, survey) = write_spans(chunks, layout, &units)?;
-    let resources = distinct_resources(chunks, layout)?;
+    let resources = keyed_resources(chunks, layout);
+    let (spans, survey) = write_spans(chunks, layout, &units, &resources)?;
     let traces = write_table(&tables::traces(&layout.traces)?)?;
-    let table = write_table(&tables::resources(&resources)?)?;
+    let table = write_table(&tables::resources(resources.all())?)?;
 
     let mut index = IndexWriter::new();
     index.add(Section::Directory, &directory(layout))?;
@@ -85,7 +86,7 @@ pub fn write(chunks: &[&Spans], layout: &Layout, facts: &Facts) -> Result<Writte
         objects.push((BlockObject::Bloom(shard), object));
     }
     let mut service_names: Vec<String> =
-        resources.iter().map(|resource| resource.service_name().to_string()).collect();
+        resources.all().iter().map(|(_, resource)| resource.service_name().to_string()).collect();
     service_names.sort();
     service_names.dedup();
     Ok(Written {
@@ -141,6 +142,7 @@ fn write_spans(
     chunks: &[&Spans],
     layout: &Layout,
     units: &[UnitPlan],
+    resources: &ResourceKeys,
 ) -> Result<(File, Survey), Error> {
     let whole = Source::bare(chunks, layout, 0..layout.len());
     let owners = [Scope::Span, Scope::Event, Scope::Link].map(|scope| (scope, whole.owners(scope)));
@@ -160,7 +162,7 @@ fn write_spans(
     for unit in units {
         let mut sources = Vec::new();
         for rows in &unit.row_groups {
-            let source = Source::of(chunks, layout, rows.clone(), &promoted);
+            let source = Source::of(chunks, layout, rows.clone(), (&promoted, resources));
             write_row_group(&mut writer, &factory, group, &columns, &source)?;
             group += 1;
             sources.push(source);
@@ -249,19 +251,14 @@ fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// The resources of the rows, by hash.
-fn distinct_resources(chunks: &[&Spans], layout: &Layout) -> Result<Vec<Arc<Resource>>, Error> {
+/// The resources of the rows and the keys that they are stored under, by key. The key is the hash, but for the second and later ones of
+/// one hash, which anybody can make: those get the next free numbers.
+fn keyed_resources(chunks: &[&Spans], layout: &Layout) -> ResourceKeys {
     let (index, all) = crate::columns::resources(chunks, &layout.rows);
     let mut used = vec![false; all.len()];
     index.iter().for_each(|resource| used[*resource as usize] = true);
     let used = all.iter().zip(used).filter(|(_, used)| *used);
-    let mut resources: Vec<Arc<Resource>> =
-        used.map(|(resource, _)| Arc::clone(resource)).collect();
-    resources.sort_by_key(|resource| resource.hash());
-    if let Some(pair) = resources.windows(2).find(|pair| pair[0].hash() == pair[1].hash()) {
-        return Err(Error::HashCollision(pair[0].hash()));
-    }
-    Ok(resources)
+    ResourceKeys::of(used.map(|(resource, _)| Arc::clone(resource)))
 }
 
 fn directory(layout: &Layout) -> Vec<u8> {

@@ -20,7 +20,13 @@ pub struct Zones {
     pub units: Vec<Zone>,
     #[prost(message, repeated, tag = "2")]
     pub keys: Vec<CatalogKey>,
+    /// Scopes with more keys than are listed: nothing is known of a key of them that is not.
+    #[prost(enumeration = "KeyScope", repeated, tag = "3")]
+    pub incomplete: Vec<i32>,
 }
+
+/// Most keys of a block that are listed, over all scopes.
+pub(super) const KEYS_MAX: usize = 16 * 1024;
 
 /// A unit: some whole traces in one row group, or one trace over several row groups.
 #[derive(Clone, PartialEq, Message)]
@@ -129,6 +135,7 @@ pub enum KeyScope {
 /// Catalog lookup by scope and key.
 pub struct Catalog {
     index: BTreeMap<(KeyScope, String), u32>,
+    incomplete: Vec<KeyScope>,
 }
 
 impl Catalog {
@@ -137,7 +144,16 @@ impl Catalog {
             .zip(&zones.keys)
             .map(|(place, key)| ((key.scope(), key.key.clone()), place))
             .collect();
-        Self { index }
+        Self { index, incomplete: zones.incomplete().collect() }
+    }
+
+    /// Whether a key may be there without being listed.
+    pub(super) fn is_unlisted(&self, scope: KeyScope, key: &str) -> bool {
+        self.incomplete.contains(&scope) && self.find(scope, key).is_none()
+    }
+
+    fn is_unsure(&self, scope: NeedScope, key: &str) -> bool {
+        scopes_of(scope).iter().any(|scope| self.is_unlisted(*scope, key))
     }
 
     pub fn find(&self, scope: KeyScope, key: &str) -> Option<u32> {
@@ -159,10 +175,12 @@ impl Zone {
             Need::All(needs) => needs.iter().all(|need| self.may_satisfy(catalog, need)),
             Need::Any(needs) => needs.iter().any(|need| self.may_satisfy(catalog, need)),
             Need::HasAttribute { scope, key } => {
-                self.zones_of(catalog, *scope, key).next().is_some()
+                catalog.is_unsure(*scope, key)
+                    || self.zones_of(catalog, *scope, key).next().is_some()
             }
             Need::Equals { scope, key, value } => {
-                self.zones_of(catalog, *scope, key).any(|zone| zone.may_equal(value))
+                catalog.is_unsure(*scope, key)
+                    || self.zones_of(catalog, *scope, key).any(|zone| zone.may_equal(value))
             }
             Need::NameEquals(name) => {
                 self.names.as_ref().is_none_or(|names| names.values.binary_search(name).is_ok())
@@ -179,16 +197,20 @@ impl Zone {
         scope: NeedScope,
         key: &str,
     ) -> impl Iterator<Item = &'a KeyZone> {
-        let scopes: &[KeyScope] = match scope {
-            NeedScope::SpanOrResource => &[KeyScope::Span, KeyScope::Resource],
-            NeedScope::Span => &[KeyScope::Span],
-            NeedScope::Resource => &[KeyScope::Resource],
-            NeedScope::Event => &[KeyScope::Event],
-            NeedScope::Link => &[KeyScope::Link],
-            NeedScope::Instrumentation => &[KeyScope::Instrumentation],
-        };
+        let scopes = scopes_of(scope);
         let keys: Vec<u32> = scopes.iter().filter_map(|scope| catalog.find(*scope, key)).collect();
         self.keys.iter().filter(move |zone| keys.contains(&zone.key))
+    }
+}
+
+fn scopes_of(scope: NeedScope) -> &'static [KeyScope] {
+    match scope {
+        NeedScope::SpanOrResource => &[KeyScope::Span, KeyScope::Resource],
+        NeedScope::Span => &[KeyScope::Span],
+        NeedScope::Resource => &[KeyScope::Resource],
+        NeedScope::Event => &[KeyScope::Event],
+        NeedScope::Link => &[KeyScope::Link],
+        NeedScope::Instrumentation => &[KeyScope::Instrumentation],
     }
 }
 

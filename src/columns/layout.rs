@@ -91,6 +91,7 @@ impl Layout {
         let traces = &mut self.traces;
         let (mut start, mut end) = (u64::MAX, 0);
         let mut services: Vec<ServiceStats> = Vec::new();
+        let mut places: HashMap<u32, usize, foldhash::fast::FixedState> = HashMap::default();
         for row in rows {
             let (spans, at) = (chunks[row.chunk as usize], row.row as usize);
             start = start.min(spans.start[at]);
@@ -98,13 +99,12 @@ impl Layout {
             let name = spans.resources[spans.resource[at] as usize].service_name();
             let service = traces.strings.intern(name.as_bytes());
             let errors = u32::from(spans.status[at] == STATUS_ERROR);
-            match services.iter_mut().find(|stats| stats.service == service) {
-                Some(stats) => {
-                    stats.spans += 1;
-                    stats.errors += errors;
-                }
-                None => services.push(ServiceStats { service, spans: 1, errors }),
-            }
+            let place = *places.entry(service).or_insert_with(|| {
+                services.push(ServiceStats { service, spans: 0, errors: 0 });
+                services.len() - 1
+            });
+            services[place].spans += 1;
+            services[place].errors += errors;
         }
         let (mut root_service, mut root_name) = (EMPTY, EMPTY);
         if let Some(index) = root {

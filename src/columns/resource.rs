@@ -126,11 +126,17 @@ impl Resource {
 /// Resources that were seen lately, so that each is decoded and held once however many pushes name it.
 #[derive(Default)]
 pub struct ResourceCache {
-    known: Mutex<HashMap<u64, Arc<Resource>, foldhash::fast::RandomState>>,
+    known: Mutex<Known>,
 }
 
-/// Resources in a cache: past that it begins anew. What is in use stays in use.
-const CACHED_MAX: usize = 16 * 1024;
+#[derive(Default)]
+struct Known {
+    by_hash: HashMap<u64, Arc<Resource>, foldhash::fast::RandomState>,
+    bytes: usize,
+}
+
+/// Memory of a cache: past that it begins anew. What is in use stays in use.
+const CACHED_BYTES_MAX: usize = 32 << 20;
 
 impl ResourceCache {
     /// The resource of these parts.
@@ -139,16 +145,17 @@ impl ResourceCache {
     /// As [`Resource::from_parts`].
     pub fn get_or_make(&self, parts: ResourceParts) -> Result<Arc<Resource>, WireError> {
         let hash = hash(&parts);
-        let known = self.known.lock().get(&hash).map(Arc::clone);
+        let known = self.known.lock().by_hash.get(&hash).map(Arc::clone);
         if let Some(known) = known.filter(|known| known.parts == parts) {
             return Ok(known);
         }
         let made = Arc::new(Resource::from_parts(parts)?);
         let mut known = self.known.lock();
-        if known.len() >= CACHED_MAX {
-            known.clear();
+        known.bytes += made.memory_bytes();
+        if known.bytes > CACHED_BYTES_MAX {
+            *known = Known { bytes: made.memory_bytes(), ..Known::default() };
         }
-        known.insert(hash, Arc::clone(&made));
+        known.by_hash.insert(hash, Arc::clone(&made));
         Ok(made)
     }
 }

@@ -199,8 +199,12 @@ impl Spans {
     pub fn memory_bytes(&self) -> usize {
         // 16 + 8 + 8 + 8 + 8 ids and times, 4 × 6 codes and numbers, 12 dropped counts, 4 resource.
         let scalars = self.trace_id.capacity() * 88;
+        // What several chunks hold is counted in parts.
+        let resource = |r: &Arc<Resource>| r.memory_bytes() / Arc::strong_count(r).max(1);
+        let resources: usize = self.resources.iter().map(resource).sum();
         let children = self.events.row.capacity() * 20 + self.links.row.capacity() * 24;
         scalars
+            + resources
             + children
             + self.pool.memory_bytes()
             + self.attributes.memory_bytes()

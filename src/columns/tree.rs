@@ -72,14 +72,11 @@ fn sorted_by_place(nodes: &[Node]) -> Vec<u32> {
 
 /// Parent index of each node, or [`NONE`] and why.
 fn parents(nodes: &[Node], sorted: &[u32]) -> (Vec<u32>, Vec<u8>) {
-    // The first node of each id, and the others of that id as a chain.
-    let mut first: HashMap<SpanId, u32, foldhash::fast::FixedState> =
+    let mut same: HashMap<SpanId, Same, foldhash::fast::FixedState> =
         HashMap::with_capacity_and_hasher(nodes.len(), foldhash::fast::FixedState::default());
-    let mut next = vec![NONE; nodes.len()];
-    for index in sorted.iter().rev() {
-        if let Some(other) = first.insert(nodes[*index as usize].span_id, *index) {
-            next[*index as usize] = other;
-        }
+    for index in sorted {
+        let node = nodes[*index as usize];
+        same.entry(node.span_id).or_default().add(*index, node.kind);
     }
     let mut parent = vec![NONE; nodes.len()];
     let mut top = vec![0; nodes.len()];
@@ -88,8 +85,7 @@ fn parents(nodes: &[Node], sorted: &[u32]) -> (Vec<u32>, Vec<u8>) {
             top[index] = Top::Root as u8;
             continue;
         }
-        let found = first.get(&node.parent_id).copied();
-        match found.and_then(|found| choose_parent(nodes, node, found, &next)) {
+        match same.get(&node.parent_id).and_then(|same| same.parent_of(node)) {
             Some(found) if found as usize == index => top[index] = Top::Cycle as u8,
             Some(found) => parent[index] = found,
             None => top[index] = Top::ParentMissing as u8,
@@ -98,22 +94,50 @@ fn parents(nodes: &[Node], sorted: &[u32]) -> (Vec<u32>, Vec<u8>) {
     (parent, top)
 }
 
-/// One span with the parent's id is the parent. Of several, the server's; the client's if the child itself is a server; of two that
-/// are neither, none; of more, the earliest.
-fn choose_parent(nodes: &[Node], child: &Node, first: u32, next: &[u32]) -> Option<u32> {
-    if next[first as usize] == NONE {
-        return Some(first);
+/// The nodes of one id.
+struct Same {
+    count: usize,
+    /// The earliest of all, of the servers, of the clients; or [`NONE`].
+    first: u32,
+    server: u32,
+    client: u32,
+}
+
+impl Default for Same {
+    fn default() -> Self {
+        Self { count: 0, first: NONE, server: NONE, client: NONE }
     }
-    let wanted = if child.kind == SERVER { CLIENT } else { SERVER };
-    let (mut candidate, mut count) = (first, 0);
-    while candidate != NONE {
-        if nodes[candidate as usize].kind == wanted {
-            return Some(candidate);
+}
+
+impl Same {
+    /// Takes in the next node, in the order of siblings.
+    fn add(&mut self, index: u32, kind: i32) {
+        let note = |place: &mut u32| {
+            if *place == NONE {
+                *place = index;
+            }
+        };
+        note(&mut self.first);
+        match kind {
+            SERVER => note(&mut self.server),
+            CLIENT => note(&mut self.client),
+            _ => {}
         }
-        candidate = next[candidate as usize];
-        count += 1;
+        self.count += 1;
     }
-    (count > 2).then_some(first)
+
+    /// One span with the parent's id is the parent. Of several, the server's; the client's if the child itself is a server; of two
+    /// that are neither, none; of more, the earliest.
+    fn parent_of(&self, child: &Node) -> Option<u32> {
+        if self.count == 1 {
+            return Some(self.first);
+        }
+        let wanted = if child.kind == SERVER { self.client } else { self.server };
+        if wanted != NONE {
+            return Some(wanted);
+        }
+        (self.count > 2).then_some(self.first)
+    }
 }
 
 /// Makes the earliest span of each cycle a top.

@@ -15,6 +15,8 @@ pub struct Config {
     pub max_block_spans: usize,
     /// Memory for live spans, in bytes. At half of it traces are cut early; at all of it pushes are refused.
     pub live_bytes_max: u64,
+    /// The bound of the WAL, in bytes. At half of it traces are cut early, so that its segments are let go.
+    pub wal_bytes_max: u64,
     /// How often the ingester looks what is to be closed and cut.
     pub flush_check_period: Duration,
 }
@@ -27,6 +29,7 @@ impl Default for Config {
             max_block_duration: Duration::from_mins(15),
             max_block_spans: 256 * 1024,
             live_bytes_max: 256 << 20,
+            wal_bytes_max: 4 << 30,
             flush_check_period: Duration::from_secs(1),
         }
     }

@@ -29,10 +29,20 @@ const PARALLEL_OPENS: usize = 8;
 /// Spans so far from the time they came in go to a block of their own, so that one wrong clock does not widen all blocks.
 const FAR_NANOS: u64 = 24 * 3600 * 1_000_000_000;
 
+/// Memory of the spans of one block, roughly, unless one trace alone has more: Arrow's texts are bounded by 2 GiB a column.
+const PORTION_BYTES_MAX: u64 = 512 << 20;
+
 /// What goes into one block.
 struct Portion {
     traces: Vec<(TraceId, Vec<RowRef>)>,
     spans: usize,
+    bytes: u64,
+}
+
+/// A block that is stored, but of which it is not known whether the block list names it: the answer was lost.
+pub(super) struct Pending {
+    edit: Edit,
+    cut: Vec<(Chunk, Vec<u32>)>,
 }
 
 impl Ingester {
@@ -42,6 +52,10 @@ impl Ingester {
         tenant: &Tenant,
         traces: Vec<TraceId>,
     ) -> Result<(), Error> {
+        let pending = tenant.state.lock().pending.take();
+        if let Some(pending) = pending {
+            self.publish(tenant, pending).await?;
+        }
         if traces.is_empty() {
             return Ok(());
         }
@@ -87,14 +101,30 @@ impl Ingester {
         let bytes = entry.bytes();
         self.store(&tenant.id, id, written, &mut entry).await?;
         let edit = Edit { add: vec![entry], remove: Vec::new() };
-        let manifest = tenant.manifests.commit(edit).await?;
+        self.publish(tenant, Pending { edit, cut }).await?;
+        self.0.metrics.block_bytes.inc_by(bytes);
+        Ok(())
+    }
+
+    /// Names a stored block in the block list and lets its spans go. If that fails the same change is made again before any
+    /// other: it may have counted.
+    async fn publish(&self, tenant: &Tenant, pending: Pending) -> Result<(), Error> {
+        let manifest = match tenant.manifests.commit(pending.edit.clone()).await {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                tenant.state.lock().pending = Some(pending);
+                return Err(error.into());
+            }
+        };
+        let Pending { edit, cut } = pending;
         tenant.remove(&cut, manifest);
         self.count_stored(&cut);
         let spans = cut.iter().map(|(_, rows)| rows.len() as u64).sum();
         self.0.metrics.blocks.inc();
-        self.0.metrics.block_bytes.inc_by(bytes);
         self.0.metrics.block_spans.inc_by(spans);
-        tracing::info!(tenant = %tenant.id, block = %id, spans, bytes, "block written");
+        for block in &edit.add {
+            tracing::info!(tenant = %tenant.id, block = %block.id, spans, bytes = block.bytes(), "block written");
+        }
         Ok(())
     }
 
@@ -175,18 +205,25 @@ fn portions(chunks: &[Chunk], traces: &[TraceId], max_spans: usize) -> Vec<Porti
         });
         groups.entry(is_far).or_default().push((id, rows));
     }
-    groups.into_values().flat_map(|traces| split(traces, max_spans)).collect()
+    groups.into_values().flat_map(|traces| split(chunks, traces, max_spans)).collect()
 }
 
-fn split(traces: Vec<(TraceId, Vec<RowRef>)>, max_spans: usize) -> Vec<Portion> {
+fn split(chunks: &[Chunk], traces: Vec<(TraceId, Vec<RowRef>)>, max_spans: usize) -> Vec<Portion> {
+    let span_bytes: Vec<u64> =
+        chunks.iter().map(|chunk| chunk.bytes / chunk.spans.len().max(1) as u64).collect();
     let mut portions: Vec<Portion> = Vec::new();
     for (id, rows) in traces {
+        let bytes: u64 = rows.iter().map(|row| span_bytes[row.chunk as usize]).sum();
         match portions.last_mut() {
-            Some(last) if last.spans + rows.len() <= max_spans => {
+            Some(last)
+                if last.spans + rows.len() <= max_spans
+                    && last.bytes + bytes <= PORTION_BYTES_MAX =>
+            {
                 last.spans += rows.len();
+                last.bytes += bytes;
                 last.traces.push((id, rows));
             }
-            _ => portions.push(Portion { spans: rows.len(), traces: vec![(id, rows)] }),
+            _ => portions.push(Portion { spans: rows.len(), bytes, traces: vec![(id, rows)] }),
         }
     }
     portions

@@ -15,6 +15,10 @@ impl Tenant {
     pub(super) async fn merge_chunks(&self, cpu: &Cpu) {
         let candidates: Vec<Chunk> = {
             let state = self.state.lock();
+            if state.pending.is_some() {
+                // It names rows of the chunks as they are.
+                return;
+            }
             let small = |chunk: &&Chunk| chunk.spans.len() < SMALL_CHUNK_SPANS;
             let mostly_dead = |chunk: &&Chunk| chunk.live * LIVE_PART < chunk.spans.len();
             let crowded = state.chunks.iter().filter(small).count() >= SMALL_CHUNKS_MAX;
@@ -32,6 +36,7 @@ impl Tenant {
         state.chunks.retain(|chunk| !is_candidate(chunk));
         state.chunks.extend(merged);
         state.version += 1;
+        state.index = None;
     }
 }
 

@@ -63,6 +63,10 @@ pub enum Error {
 /// How long a sender should wait when memory is full: about a cut.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Pauses after a cut that failed: doubled each time.
+const RETRY_FIRST: std::time::Duration = std::time::Duration::from_secs(1);
+const RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+
 impl Error {
     /// What the caller should do.
     pub fn kind(&self) -> Kind {
@@ -275,21 +279,41 @@ impl Ingester {
         futures::future::select_all(waits).await;
     }
 
-    async fn look_after(&self, tenant: &Tenant) {
-        if let Err(error) = self.try_look_after(tenant).await {
-            self.0.metrics.failed_flushes.inc();
-            let error = crate::failure::chain(&error);
-            tracing::warn!(tenant = %tenant.id, error, "spans stay in memory, to be cut again");
+    async fn look_after(&self, tenant: &Arc<Tenant>) {
+        let now = self.0.clock.running();
+        if tenant.state.lock().retry.is_some_and(|(at, _)| now < at) {
+            return;
+        }
+        let (this, looked_after) = (self.clone(), Arc::clone(tenant));
+        // In a task of its own: what panics there must not end the looking after.
+        let done = to_the_end("cut", async move { this.try_look_after(&looked_after).await }).await;
+        let mut state = tenant.state.lock();
+        match done {
+            Some(Ok(())) => state.retry = None,
+            failed => {
+                let pause =
+                    state.retry.map_or(RETRY_FIRST, |(_, pause)| (pause * 2).min(RETRY_MAX));
+                state.retry = Some((now + pause, pause));
+                drop(state);
+                self.0.metrics.failed_flushes.inc();
+                let error = failed.map_or_else(
+                    || "a panic, which is logged".to_owned(),
+                    |failed| failed.map_or_else(|e| crate::failure::chain(&e), |()| String::new()),
+                );
+                tracing::warn!(tenant = %tenant.id, error, retry_in = ?pause, "spans stay in memory");
+            }
         }
     }
 
     async fn try_look_after(&self, tenant: &Tenant) -> Result<(), Error> {
         let _cutting = tenant.cutting.lock().await;
         tenant.merge_chunks(&self.0.cpu).await;
-        let pressure = self.live_bytes() >= self.0.config.live_bytes_max / 2;
+        let config = &self.0.config;
+        let pressure = self.live_bytes() >= config.live_bytes_max / 2
+            || self.wal_bytes() >= config.wal_bytes_max / 2;
         let now = self.0.clock.now_unix_nano();
         let plan = tenant.plan_cut(&self.0.config, now, pressure);
-        if plan.is_empty() {
+        if plan.is_empty() && tenant.state.lock().pending.is_none() {
             return Ok(());
         }
         self.flush_traces(tenant, plan).await?;
@@ -309,12 +333,17 @@ impl Ingester {
     }
 
     async fn flush_all(&self) -> Result<(), Error> {
+        let mut first_error = None;
         for tenant in self.all_tenants() {
             let _cutting = tenant.cutting.lock().await;
             let all = tenant.plan_all();
-            self.flush_traces(&tenant, all).await?;
+            // One tenant's trouble is not the others'.
+            if let Err(error) = self.flush_traces(&tenant, all).await {
+                first_error.get_or_insert(error);
+            }
         }
-        self.release_segments(true).await
+        let released = self.release_segments(true).await;
+        first_error.map_or(released, Err)
     }
 
     /// Stores what is live and closes the WAL: the last thing before the process ends.

@@ -109,7 +109,11 @@ impl Ingester {
         let fresh = spans.len() as u64;
         *self.0.stored.lock().entry(position.segment).or_default() += u64::from(count) - fresh;
         if !spans.is_empty() {
-            tenant.add_chunk(spans, origins, (received_unix_nano, received_unix_nano));
+            let received = (received_unix_nano, received_unix_nano);
+            if tenant.add_chunk(spans, origins, received) {
+                let _cutting = tenant.cutting.lock().await;
+                tenant.merge_chunks(&self.0.cpu).await;
+            }
         }
         Ok(fresh)
     }

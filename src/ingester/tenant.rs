@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::coverage::Origin;
 use super::cut::{self, LiveTrace};
+use super::flush::Pending;
 use super::pinned::LiveIndex;
 use super::{Config, Error, Inner, Pin};
 use crate::columns::Spans;
@@ -58,6 +59,10 @@ pub(super) struct State {
     /// The index of the chunks of a version, once a query has asked for it.
     pub(super) index: Option<(u64, Arc<LiveIndex>)>,
     refreshed: Duration,
+    /// A block of which it is not known whether it is published: dealt with before the next is made.
+    pub(super) pending: Option<Pending>,
+    /// After a cut that failed: when it may be tried again, and how long the pause is.
+    pub(super) retry: Option<(Duration, Duration)>,
 }
 
 impl Chunk {
@@ -77,6 +82,8 @@ impl Tenant {
             version: 0,
             index: None,
             refreshed: inner.clock.running(),
+            pending: None,
+            retry: None,
         };
         Ok(Self {
             id,

@@ -30,11 +30,17 @@ pub struct Config {
     pub concurrent_units: usize,
     /// Spans of split traces that are put together at once.
     pub assembled_spans_max: usize,
+    /// Bytes of distinct tag values that one question may gather.
+    pub tag_values_bytes_max: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { concurrent_units: 4, assembled_spans_max: 256 * 1024 }
+        Self {
+            concurrent_units: 4,
+            assembled_spans_max: 256 * 1024,
+            tag_values_bytes_max: 64 << 20,
+        }
     }
 }
 

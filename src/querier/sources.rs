@@ -47,8 +47,9 @@ impl Querier {
         let all = pin.manifest.blocks();
         let (inside, outside): (Vec<_>, Vec<_>) =
             all.iter().cloned().partition(|block| block.overlaps(*window.start(), *window.end()));
-        // A live trace may have its older part in any block; a block's `shared` section speaks of all blocks before it.
-        let needed = |block: &Arc<BlockEntry>| pin.has_live() || block.shared_traces > 0;
+        // A live trace may have its older part in any block, and a block's `shared` section speaks of any block before it.
+        let sharing = pin.has_live() || inside.iter().any(|block| block.shared_traces > 0);
+        let needed = |block: &Arc<BlockEntry>| sharing || block.shared_traces > 0;
         let wanted: Vec<_> = outside.iter().filter(|block| needed(block)).cloned().collect();
         let cost = Cost {
             blocks: inside.len() as u64,

@@ -96,6 +96,7 @@ impl Querier {
     pub(super) fn group_of(sources: &Sources, ids: &[TraceId]) -> Group {
         let mut folds: Vec<u64> = ids.iter().map(|id| id.fold()).collect();
         folds.sort_unstable();
+        folds.dedup();
         let places = |block: &Arc<Block>| {
             let places: Vec<Place> =
                 folds.iter().flat_map(|fold| block.places_of_fold(*fold)).collect();

@@ -58,6 +58,13 @@ impl Querier {
                     into
                 };
                 values = self.cpu.run(collect).await;
+                let (bytes, bytes_max) = (values.bytes(), self.config.tag_values_bytes_max);
+                if bytes > bytes_max {
+                    return Err(Failure::invalid(format!(
+                        "the values take more than {bytes_max} bytes (max_bytes_per_tag_values_query): \
+                         narrow the time range or the filter"
+                    )));
+                }
             }
         }
         Ok(TagValues { values: ranked(&values, request.limit), cost })
@@ -75,13 +82,13 @@ impl Querier {
         let mut names = Names::new();
         let mut cost = super::Cost::default();
         let query = compile_lenient(&request.filter);
-        let keeps_all = query.projection() == compile_lenient("").projection()
-            && query.need() == crate::scan::Need::Anything;
+        let keeps_all = query.keeps_all();
         let query = Arc::new(query);
         for tenant in tenants {
             let sources = self.sources(tenant, &request.window).await?;
             cost.add(sources.cost);
-            if keeps_all {
+            let all_listed = sources.blocks.iter().all(|block| block.zones().incomplete.is_empty());
+            if keeps_all && all_listed {
                 self.all_names(&sources, &request.window, &mut names).await;
             } else {
                 self.kept_names(&sources, &request.window, &query, (&mut names, &mut cost)).await?;
@@ -144,14 +151,15 @@ impl Querier {
             let mut read = ScanCost::default();
             let assembled = self.assemble(sources, &group, &mut read).await?;
             cost.add_scan(read);
-            self.add_kept(assembled, query, names).await?;
+            self.add_kept(assembled, (query, window), names).await?;
         }
         for Job { source, unit } in sources.jobs(&scan, self) {
             let (batch, read) = source.read(&unit, &scan).await?;
             cost.add_scan(read);
             let (filter, split) = (Arc::clone(query), Arc::clone(&sources.split));
+            let in_window = window.clone();
             let matching = move || -> Result<Vec<TraceId>, Failure> {
-                let kept = filter.matching_rows(&batch).map_err(Failure::invalid)?;
+                let kept = filter.matching_rows_in(&batch, &in_window).map_err(Failure::invalid)?;
                 let traces = &batch.traces;
                 let has = |trace: &usize| {
                     let is_split = split.contains(&traces.id[*trace].fold());
@@ -165,7 +173,7 @@ impl Querier {
                 let mut read = ScanCost::default();
                 let assembled = self.assemble(sources, &group, &mut read).await?;
                 cost.add_scan(read);
-                self.add_kept(assembled, query, names).await?;
+                self.add_kept(assembled, (query, window), names).await?;
             }
         }
         Ok(())
@@ -175,16 +183,16 @@ impl Querier {
     async fn add_kept(
         &self,
         assembled: Assembled,
-        query: &Arc<Query>,
+        (query, window): (&Arc<Query>, &RangeInclusive<u64>),
         names: &mut Names,
     ) -> Result<(), Failure> {
-        let query = Arc::clone(query);
+        let (query, window) = (Arc::clone(query), window.clone());
         let mut into = std::mem::take(names);
         let collect = move || -> Result<Names, Failure> {
             let layout = assembled.layout();
             let chunks = assembled.spans();
             let batch = crate::columns::batch(&chunks, &layout, query.projection());
-            let kept = query.matching_rows(&batch).map_err(Failure::invalid)?;
+            let kept = query.matching_rows_in(&batch, &window).map_err(Failure::invalid)?;
             let rows = layout.rows.iter().zip(0..).filter(|(_, place)| kept.value(*place));
             let marks = marks(&assembled.chunks, rows.map(|(row, _)| *row));
             for (spans, kept) in chunks.iter().zip(marks) {
