@@ -265,6 +265,7 @@ mod tests {
             ..Zone::default()
         };
         Zones {
+            incomplete: vec![],
             units: vec![zone],
             keys: vec![
                 key(KeyScope::Span, "table"),

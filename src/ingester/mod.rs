@@ -65,7 +65,7 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Pauses after a cut that failed: doubled each time.
 const RETRY_FIRST: std::time::Duration = std::time::Duration::from_secs(1);
-const RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+const RETRY_MAX: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Error {
     /// What the caller should do.
