@@ -270,15 +270,16 @@ impl Ingester {
     }
 
     async fn try_look_after(&self, tenant: &Tenant) -> Result<(), Error> {
-        let _cutting = tenant.cutting.lock().await;
-        tenant.merge_chunks(&self.0.cpu).await;
+        let mut unsettled = tenant.cutting.lock().await;
+        tenant.merge_chunks(&self.0.cpu, unsettled.as_ref()).await;
+        self.settle(tenant, &mut unsettled).await?;
         let pressure = self.live_bytes() >= self.0.config.live_bytes_max / 2;
         let now = self.0.clock.now_unix_nano();
         let plan = tenant.plan_cut(&self.0.config, now, pressure);
         if plan.is_empty() {
             return Ok(());
         }
-        self.flush_traces(tenant, plan).await?;
+        self.flush_traces(tenant, &mut unsettled, plan).await?;
         self.release_segments(false).await
     }
 
@@ -288,9 +289,10 @@ impl Ingester {
     /// When a block cannot be written; what is live stays live.
     pub async fn flush(&self) -> Result<(), Error> {
         for tenant in self.all_tenants() {
-            let _cutting = tenant.cutting.lock().await;
+            let mut unsettled = tenant.cutting.lock().await;
+            self.settle(&tenant, &mut unsettled).await?;
             let all = tenant.plan_all();
-            self.flush_traces(&tenant, all).await?;
+            self.flush_traces(&tenant, &mut unsettled, all).await?;
         }
         self.release_segments(true).await
     }
