@@ -18,7 +18,7 @@ use super::house::{BEGIN_UNIX_NANO, House, cpu, open_wal};
 use super::ledger::{Batch, Ledger};
 
 /// By default: some seconds.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 24;
 
 const LIVES: u32 = 5;
 
@@ -48,7 +48,7 @@ impl World {
             trace_idle_period: Duration::from_secs(1),
             trace_live_period: Duration::from_secs(5),
             max_block_duration: Duration::from_secs(2),
-            max_block_spans: rng.random_range(10..100),
+            max_block_spans: rng.random_range(40..300),
             flush_check_period: Duration::from_secs(1),
             ..ingester::Config::default()
         };
