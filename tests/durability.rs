@@ -2,8 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers here are parts of the tests")]
 
+#[path = "durability/bucket.rs"]
+mod bucket;
+#[path = "durability/failing.rs"]
+mod failing;
+#[path = "durability/house.rs"]
+mod house;
 #[path = "durability/ledger.rs"]
 mod ledger;
+#[path = "durability/lives.rs"]
+mod lives;
 #[path = "durability/process.rs"]
 mod process;
 #[path = "durability/server.rs"]

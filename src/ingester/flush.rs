@@ -15,7 +15,7 @@ use super::tenant::{Chunk, Tenant};
 use super::{Error, Ingester};
 use crate::block::{self, Facts, Written};
 use crate::columns::{Layout, RowRef, Spans, group_by_trace};
-use crate::manifest::{BlockEntry, Edit, Manifest, ObjectInfo, WalCoverage};
+use crate::manifest::{self, BlockEntry, Edit, Manifest, ObjectInfo, WalCoverage};
 use crate::store::keys::{self, BlockObject};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
@@ -32,6 +32,14 @@ const FAR_NANOS: u64 = 24 * 3600 * 1_000_000_000;
 /// Memory of the spans of one block, roughly, unless one trace alone has more: Arrow's texts are bounded by 2 GiB a column.
 const PORTION_BYTES_MAX: u64 = 512 << 20;
 
+/// A block that is written and perhaps in the manifest already: its commit was not answered. Its spans stay live, and no other
+/// block is written before it is known what became of it, so that no span gets into two blocks.
+pub(super) struct Unsettled {
+    entry: BlockEntry,
+    /// The block's rows by chunk.
+    cut: Vec<(Chunk, Vec<u32>)>,
+}
+
 /// What goes into one block.
 struct Portion {
     traces: Vec<(TraceId, Vec<RowRef>)>,
@@ -39,23 +47,21 @@ struct Portion {
     bytes: u64,
 }
 
-/// A block that is stored, but of which it is not known whether the block list names it: the answer was lost.
-pub(super) struct Pending {
-    edit: Edit,
-    cut: Vec<(Chunk, Vec<u32>)>,
+impl Unsettled {
+    /// Whether rows of the chunk are in the block.
+    pub(super) fn holds(&self, chunk: &Chunk) -> bool {
+        self.cut.iter().any(|(held, _)| Arc::ptr_eq(&held.spans, &chunk.spans))
+    }
 }
 
 impl Ingester {
-    /// Writes some traces of a tenant into blocks. The caller holds `cutting`.
+    /// Writes some traces of a tenant into blocks. The caller holds `cutting`, whose content is given, and has settled it.
     pub(super) async fn flush_traces(
         &self,
         tenant: &Tenant,
+        unsettled: &mut Option<Unsettled>,
         traces: Vec<TraceId>,
     ) -> Result<(), Error> {
-        let pending = tenant.state.lock().pending.take();
-        if let Some(pending) = pending {
-            self.publish(tenant, pending).await?;
-        }
         if traces.is_empty() {
             return Ok(());
         }
@@ -64,7 +70,7 @@ impl Ingester {
         let given = chunks.clone();
         let portions = self.0.cpu.run(move || portions(&given, &traces, max_spans)).await;
         for portion in portions {
-            self.flush_portion(tenant, &chunks, portion).await?;
+            self.flush_portion(tenant, unsettled, &chunks, portion).await?;
         }
         Ok(())
     }
@@ -72,6 +78,7 @@ impl Ingester {
     async fn flush_portion(
         &self,
         tenant: &Tenant,
+        unsettled: &mut Option<Unsettled>,
         chunks: &[Chunk],
         portion: Portion,
     ) -> Result<(), Error> {
@@ -98,33 +105,43 @@ impl Ingester {
             first_segment,
             last_segment,
         }));
-        let bytes = entry.bytes();
         self.store(&tenant.id, id, written, &mut entry).await?;
-        let edit = Edit { add: vec![entry], remove: Vec::new() };
-        self.publish(tenant, Pending { edit, cut }).await?;
-        self.0.metrics.block_bytes.inc_by(bytes);
-        Ok(())
+        *unsettled = Some(Unsettled { entry, cut });
+        self.settle(tenant, unsettled).await
     }
 
-    /// Names a stored block in the block list and lets its spans go. If that fails the same change is made again before any
-    /// other: it may have counted.
-    async fn publish(&self, tenant: &Tenant, pending: Pending) -> Result<(), Error> {
-        let manifest = match tenant.manifests.commit(pending.edit.clone()).await {
+    /// Puts a written block into the manifest and lets its spans go. After an error, or when the future is dropped, the same call
+    /// again finds out what became of the commit.
+    pub(super) async fn settle(
+        &self,
+        tenant: &Tenant,
+        unsettled: &mut Option<Unsettled>,
+    ) -> Result<(), Error> {
+        let Some(Unsettled { entry, .. }) = &*unsettled else { return Ok(()) };
+        let edit = Edit { add: vec![entry.clone()], remove: Vec::new() };
+        let manifest = match tenant.manifests.commit(edit).await {
             Ok(manifest) => manifest,
+            // By an attempt that the manifests do not remember any more.
+            Err(manifest::Error::AlreadyThere { block }) if block == entry.id => {
+                tenant.manifests.refresh().await?
+            }
             Err(error) => {
-                tenant.state.lock().pending = Some(pending);
+                // Its objects may be deleted by now: the spans go into a new block.
+                if matches!(error, manifest::Error::Expired { .. }) {
+                    *unsettled = None;
+                }
                 return Err(error.into());
             }
         };
-        let Pending { edit, cut } = pending;
+        let Unsettled { entry, cut } = unsettled.take().expect("looked at above");
         tenant.remove(&cut, manifest);
         self.count_stored(&cut);
-        let spans = cut.iter().map(|(_, rows)| rows.len() as u64).sum();
+        let (bytes, spans) =
+            (entry.bytes(), cut.iter().map(|(_, rows)| rows.len() as u64).sum::<u64>());
         self.0.metrics.blocks.inc();
+        self.0.metrics.block_bytes.inc_by(bytes);
         self.0.metrics.block_spans.inc_by(spans);
-        for block in &edit.add {
-            tracing::info!(tenant = %tenant.id, block = %block.id, spans, bytes = block.bytes(), "block written");
-        }
+        tracing::info!(tenant = %tenant.id, block = %entry.id, spans, bytes, "block written");
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::coverage::Origin;
+use super::flush::Unsettled;
 use super::tenant::{Chunk, SMALL_CHUNK_SPANS, SMALL_CHUNKS_MAX, Tenant, chunk_bytes};
 use crate::columns::Spans;
 use crate::runtime::Cpu;
@@ -11,19 +12,18 @@ use crate::runtime::Cpu;
 const LIVE_PART: usize = 4;
 
 impl Tenant {
-    /// Joins small chunks when there are many, and rewrites chunks that are mostly dead. The caller holds `cutting`.
-    pub(super) async fn merge_chunks(&self, cpu: &Cpu) {
+    /// Joins small chunks when there are many, and rewrites chunks that are mostly dead; those of an unsettled block stay as they
+    /// are. The caller holds `cutting`, whose content is given.
+    pub(super) async fn merge_chunks(&self, cpu: &Cpu, unsettled: Option<&Unsettled>) {
         let candidates: Vec<Chunk> = {
             let state = self.state.lock();
-            if state.pending.is_some() {
-                // It names rows of the chunks as they are.
-                return;
-            }
+            let free = |chunk: &&Chunk| !unsettled.is_some_and(|block| block.holds(chunk));
             let small = |chunk: &&Chunk| chunk.spans.len() < SMALL_CHUNK_SPANS;
             let mostly_dead = |chunk: &&Chunk| chunk.live * LIVE_PART < chunk.spans.len();
-            let crowded = state.chunks.iter().filter(small).count() >= SMALL_CHUNKS_MAX;
+            let crowded =
+                state.chunks.iter().filter(free).filter(small).count() >= SMALL_CHUNKS_MAX;
             let worth = |chunk: &&Chunk| mostly_dead(chunk) || (crowded && small(chunk));
-            state.chunks.iter().filter(worth).cloned().collect()
+            state.chunks.iter().filter(free).filter(worth).cloned().collect()
         };
         if candidates.is_empty() {
             return;

@@ -306,17 +306,18 @@ impl Ingester {
     }
 
     async fn try_look_after(&self, tenant: &Tenant) -> Result<(), Error> {
-        let _cutting = tenant.cutting.lock().await;
-        tenant.merge_chunks(&self.0.cpu).await;
+        let mut unsettled = tenant.cutting.lock().await;
+        tenant.merge_chunks(&self.0.cpu, unsettled.as_ref()).await;
+        self.settle(tenant, &mut unsettled).await?;
         let config = &self.0.config;
         let pressure = self.live_bytes() >= config.live_bytes_max / 2
             || self.wal_bytes() >= config.wal_bytes_max / 2;
         let now = self.0.clock.now_unix_nano();
         let plan = tenant.plan_cut(&self.0.config, now, pressure);
-        if plan.is_empty() && tenant.state.lock().pending.is_none() {
+        if plan.is_empty() {
             return Ok(());
         }
-        self.flush_traces(tenant, plan).await?;
+        self.flush_traces(tenant, &mut unsettled, plan).await?;
         self.release_segments(false).await
     }
 
@@ -335,15 +336,20 @@ impl Ingester {
     async fn flush_all(&self) -> Result<(), Error> {
         let mut first_error = None;
         for tenant in self.all_tenants() {
-            let _cutting = tenant.cutting.lock().await;
-            let all = tenant.plan_all();
             // One tenant's trouble is not the others'.
-            if let Err(error) = self.flush_traces(&tenant, all).await {
+            if let Err(error) = self.flush_tenant(&tenant).await {
                 first_error.get_or_insert(error);
             }
         }
         let released = self.release_segments(true).await;
         first_error.map_or(released, Err)
+    }
+
+    async fn flush_tenant(&self, tenant: &Tenant) -> Result<(), Error> {
+        let mut unsettled = tenant.cutting.lock().await;
+        self.settle(tenant, &mut unsettled).await?;
+        let all = tenant.plan_all();
+        self.flush_traces(tenant, &mut unsettled, all).await
     }
 
     /// Stores what is live and closes the WAL: the last thing before the process ends.

@@ -111,8 +111,8 @@ impl Ingester {
         if !spans.is_empty() {
             let received = (received_unix_nano, received_unix_nano);
             if tenant.add_chunk(spans, origins, received) {
-                let _cutting = tenant.cutting.lock().await;
-                tenant.merge_chunks(&self.0.cpu).await;
+                let unsettled = tenant.cutting.lock().await;
+                tenant.merge_chunks(&self.0.cpu, unsettled.as_ref()).await;
             }
         }
         Ok(fresh)

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::coverage::Origin;
 use super::cut::{self, LiveTrace};
-use super::flush::Pending;
+use super::flush::Unsettled;
 use super::pinned::LiveIndex;
 use super::{Config, Error, Inner, Pin};
 use crate::columns::Spans;
@@ -28,8 +28,8 @@ const REFRESH_PERIOD: Duration = Duration::from_secs(30);
 pub(super) struct Tenant {
     pub(super) id: TenantId,
     pub(super) manifests: Manifests,
-    /// Held while chunks are joined or traces cut: one at a time.
-    pub(super) cutting: tokio::sync::Mutex<()>,
+    /// Held while chunks are joined or traces cut: one at a time. A block of which it is not known whether it is in the manifest.
+    pub(super) cutting: tokio::sync::Mutex<Option<Unsettled>>,
     /// Asks for a look at once.
     pub(super) wake: Notify,
     pub(super) state: Mutex<State>,
@@ -59,8 +59,6 @@ pub(super) struct State {
     /// The index of the chunks of a version, once a query has asked for it.
     pub(super) index: Option<(u64, Arc<LiveIndex>)>,
     refreshed: Duration,
-    /// A block of which it is not known whether it is published: dealt with before the next is made.
-    pub(super) pending: Option<Pending>,
     /// After a cut that failed: when it may be tried again, and how long the pause is.
     pub(super) retry: Option<(Duration, Duration)>,
 }
@@ -82,7 +80,6 @@ impl Tenant {
             version: 0,
             index: None,
             refreshed: inner.clock.running(),
-            pending: None,
             retry: None,
         };
         Ok(Self {
@@ -133,13 +130,16 @@ impl Tenant {
         self.state.lock().chunks.iter().map(|chunk| chunk.bytes).sum()
     }
 
-    /// Follows the block list of other processes, but not while our own changes.
+    /// Follows the block list of other processes, but not while our own changes or may have changed.
     pub(super) async fn refresh_if_old(&self, inner: &Inner) -> Result<(), Error> {
         let now = inner.clock.running();
         if now.saturating_sub(self.state.lock().refreshed) < REFRESH_PERIOD {
             return Ok(());
         }
-        let Ok(_cutting) = self.cutting.try_lock() else { return Ok(()) };
+        let Ok(unsettled) = self.cutting.try_lock() else { return Ok(()) };
+        if unsettled.is_some() {
+            return Ok(());
+        }
         let manifest = self.manifests.refresh().await?;
         let mut state = self.state.lock();
         state.manifest = manifest;

@@ -1,6 +1,7 @@
 //! What was pushed and acknowledged, and whether that is what is found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -44,6 +45,7 @@ pub(crate) struct Ledger {
 }
 
 /// One request and the spans in it.
+#[derive(Debug, Clone)]
 pub(crate) struct Batch {
     pub(crate) spans: Vec<(TraceId, SpanId)>,
     pub(crate) body: Vec<u8>,
@@ -82,6 +84,16 @@ impl Ledger {
         Batch { spans, body: request(told) }
     }
 
+    /// A request comes again, as from a sender that did not hear the answer.
+    pub(crate) fn again(&mut self, spans: &[(TraceId, SpanId)]) {
+        for (id, span) in spans {
+            let entry = self.spans.get_mut(id).unwrap().get_mut(span).unwrap();
+            if entry.state == State::Gone {
+                entry.state = State::Open;
+            }
+        }
+    }
+
     pub(crate) fn acknowledge(&mut self, spans: &[(TraceId, SpanId)]) {
         for (id, span) in spans {
             self.spans.get_mut(id).unwrap().get_mut(span).unwrap().state = State::Acknowledged;
@@ -100,11 +112,11 @@ impl Ledger {
         check(id, entries.iter(), found)
     }
 
-    /// Checks the spans of one round, in all traces.
-    pub(crate) fn check_round(&self, round: u32, found: &Found) -> Result<(), String> {
+    /// Checks the spans of some rounds, in all traces.
+    pub(crate) fn check(&self, rounds: RangeInclusive<u32>, found: &Found) -> Result<(), String> {
         for (id, entries) in &self.spans {
             let found = found.get(id).map_or(&[] as &[SpanId], Vec::as_slice);
-            check(*id, entries.iter().filter(|(_, entry)| entry.round == round), found)?;
+            check(*id, entries.iter().filter(|(_, entry)| rounds.contains(&entry.round)), found)?;
         }
         match found.keys().find(|id| !self.spans.contains_key(id)) {
             Some(id) => Err(format!("trace {id} was never pushed")),
@@ -112,11 +124,12 @@ impl Ledger {
         }
     }
 
-    /// After a restart: what is found of a round now stays, what is not found must not come back.
-    pub(crate) fn settle_round(&mut self, round: u32, found: &Found) {
+    /// After a restart: what is found of these rounds now stays, what is not found must not come back.
+    pub(crate) fn settle(&mut self, rounds: RangeInclusive<u32>, found: &Found) {
         for (id, entries) in &mut self.spans {
             let found: BTreeSet<&SpanId> = found.get(id).into_iter().flatten().collect();
-            for (span, entry) in entries.iter_mut().filter(|(_, entry)| entry.round == round) {
+            let mine = entries.iter_mut().filter(|(_, entry)| rounds.contains(&entry.round));
+            for (span, entry) in mine {
                 entry.state = match (entry.state, found.contains(span)) {
                     (State::Open, true) => State::Acknowledged,
                     (State::Open, false) => State::Gone,

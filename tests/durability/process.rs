@@ -107,8 +107,8 @@ fn check(
 ) -> Result<(), String> {
     for round in rounds {
         let found = server.search(&format!("{{span.round = {round}}}"))?;
-        ledger.check_round(round, &found).map_err(|wrong| format!("by search: {wrong}"))?;
-        ledger.settle_round(round, &found);
+        ledger.check(round..=round, &found).map_err(|wrong| format!("by search: {wrong}"))?;
+        ledger.settle(round..=round, &found);
     }
     for id in ids.iter().take(TRACES_ASKED) {
         ledger.check_trace(*id, &server.find(*id)?)?;

@@ -1,0 +1,161 @@
+//! A bucket in memory whose requests fail when a test says so. Several processes, one after the other, see the same objects.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use vivace::store::{Path, Retry, Store};
+
+/// Attempts of the store: two failures in a row are told to the caller.
+const ATTEMPTS_MAX: u32 = 2;
+
+/// When a request fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing is written.
+    Before,
+    /// The object is written, the answer is lost.
+    After,
+}
+
+/// What happens to requests.
+#[derive(Debug)]
+pub(crate) enum Weather {
+    Fine,
+    /// This many puts are answered, all later ones fail.
+    Puts(u32, Fault),
+    /// This many requests are answered, all later ones fail; a put that is among them, the first, as said.
+    Requests(u32, Fault),
+    /// One request in four fails.
+    Gusts(StdRng),
+}
+
+impl Weather {
+    pub(crate) fn gusts(seed: u64) -> Self {
+        Self::Gusts(StdRng::seed_from_u64(seed))
+    }
+
+    /// Whether this request fails.
+    fn fault(&mut self, is_put: bool) -> Option<Fault> {
+        match self {
+            Self::Fine => None,
+            Self::Puts(..) if !is_put => None,
+            Self::Puts(left, fault) | Self::Requests(left, fault) => match left.checked_sub(1) {
+                Some(fewer) => {
+                    *left = fewer;
+                    None
+                }
+                // After the first nothing gets through.
+                None => Some(std::mem::replace(fault, Fault::Before)),
+            },
+            Self::Gusts(rng) => {
+                let fault = if rng.random() { Fault::Before } else { Fault::After };
+                rng.random_ratio(1, 4).then_some(fault)
+            }
+        }
+    }
+}
+
+/// One process's way to the bucket.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    objects: Arc<InMemory>,
+    weather: Mutex<Weather>,
+}
+
+impl Bucket {
+    pub(crate) fn over(objects: &Arc<InMemory>) -> (Arc<Self>, Store) {
+        let bucket =
+            Arc::new(Self { objects: Arc::clone(objects), weather: Mutex::new(Weather::Fine) });
+        let retry = Retry {
+            attempts_max: ATTEMPTS_MAX,
+            backoff_initial: Duration::ZERO,
+            ..Retry::default()
+        };
+        let objects: Arc<Self> = Arc::clone(&bucket);
+        (bucket, Store::from_object_store(objects).with_retry(retry))
+    }
+
+    /// Changes the weather; returns what it was.
+    pub(crate) fn set(&self, weather: Weather) -> Weather {
+        std::mem::replace(&mut *self.weather.lock().unwrap(), weather)
+    }
+
+    fn fault(&self, is_put: bool) -> Option<Fault> {
+        self.weather.lock().unwrap().fault(is_put)
+    }
+}
+
+fn broken() -> object_store::Error {
+    object_store::Error::Generic { store: "bucket", source: "connection reset".into() }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bucket")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Bucket {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        match self.fault(true) {
+            None => self.objects.put_opts(location, payload, opts).await,
+            Some(Fault::Before) => Err(broken()),
+            Some(Fault::After) => {
+                self.objects.put_opts(location, payload, opts).await?;
+                Err(broken())
+            }
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.objects.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        match self.fault(false) {
+            Some(_) => Err(broken()),
+            None => self.objects.get_opts(location, options).await,
+        }
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.objects.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.objects.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        match self.fault(false) {
+            Some(_) => Err(broken()),
+            None => self.objects.list_with_delimiter(prefix).await,
+        }
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.objects.copy_opts(from, to, options).await
+    }
+}
