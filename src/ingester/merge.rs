@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::coverage::Origin;
 use super::flush::Unsettled;
-use super::tenant::{Chunk, SMALL_CHUNK_SPANS, SMALL_CHUNKS_MAX, Tenant, chunk_bytes};
+use super::tenant::{Chunk, Tenant, chunk_bytes};
 use crate::columns::Spans;
 use crate::runtime::Cpu;
 
@@ -18,11 +18,11 @@ impl Tenant {
         let candidates: Vec<Chunk> = {
             let state = self.state.lock();
             let free = |chunk: &&Chunk| !unsettled.is_some_and(|block| block.holds(chunk));
-            let small = |chunk: &&Chunk| chunk.spans.len() < SMALL_CHUNK_SPANS;
-            let mostly_dead = |chunk: &&Chunk| chunk.live * LIVE_PART < chunk.spans.len();
-            let crowded =
-                state.chunks.iter().filter(free).filter(small).count() >= SMALL_CHUNKS_MAX;
-            let worth = |chunk: &&Chunk| mostly_dead(chunk) || (crowded && small(chunk));
+            let crowded = state.crowded().unwrap_or(0..0);
+            let worth = |chunk: &&Chunk| {
+                let mostly_dead = chunk.live * LIVE_PART < chunk.spans.len();
+                mostly_dead || crowded.contains(&chunk.spans.len())
+            };
             state.chunks.iter().filter(free).filter(worth).cloned().collect()
         };
         if candidates.is_empty() {
@@ -40,7 +40,10 @@ impl Tenant {
     }
 }
 
-/// The live rows of some chunks, in chunks of at least [`SMALL_CHUNK_SPANS`] where there are so many.
+/// A joined chunk is closed at this size.
+const JOINED_SPANS: usize = 32 * 1024;
+
+/// The live rows of some chunks, in chunks of at least [`JOINED_SPANS`] where there are so many.
 fn merge(chunks: &[Chunk]) -> Vec<Chunk> {
     let mut merged = Vec::new();
     let mut open: Option<(Spans, Vec<Origin>, (u64, u64))> = None;
@@ -51,7 +54,7 @@ fn merge(chunks: &[Chunk]) -> Vec<Chunk> {
         let live = (0..chunk.spans.len()).filter(|row| chunk.is_live(*row));
         origins.extend(live.map(|row| chunk.origins[row]));
         *received = (received.0.min(chunk.received.0), received.1.max(chunk.received.1));
-        if spans.len() >= SMALL_CHUNK_SPANS {
+        if spans.len() >= JOINED_SPANS {
             merged.extend(open.take().map(closed));
         }
     }

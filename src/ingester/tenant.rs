@@ -1,6 +1,7 @@
 //! What the ingester holds of one tenant.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::tenant::TenantId;
 use crate::trace::TraceId;
 use crate::wal::Position;
 
-/// Chunks smaller than this are joined when there are [`SMALL_CHUNKS_MAX`].
-pub(super) const SMALL_CHUNK_SPANS: usize = 32 * 1024;
+/// Chunks of one of these sizes are joined when there are [`SMALL_CHUNKS_MAX`]: by size, so that a span is copied twice at most.
+pub(super) const SMALL_CHUNK_SPANS: [Range<usize>; 2] = [0..1024, 1024..32 * 1024];
 pub(super) const SMALL_CHUNKS_MAX: usize = 64;
 
 /// How old the block list may get: what other processes commit is seen after this time.
@@ -118,8 +119,7 @@ impl Tenant {
         state.note_traces(&chunk.spans, received.1);
         state.chunks.push(chunk);
         state.version += 1;
-        state.chunks.iter().filter(|chunk| chunk.spans.len() < SMALL_CHUNK_SPANS).count()
-            >= SMALL_CHUNKS_MAX
+        state.crowded().is_some()
     }
 
     pub(super) fn live_spans(&self) -> u64 {
@@ -213,6 +213,14 @@ pub(super) fn chunk_bytes(spans: &Spans) -> u64 {
 }
 
 impl State {
+    /// The smallest size of which there are so many chunks that they should be joined.
+    pub(super) fn crowded(&self) -> Option<Range<usize>> {
+        let count = |sizes: &Range<usize>| {
+            self.chunks.iter().filter(|chunk| sizes.contains(&chunk.spans.len())).count()
+        };
+        SMALL_CHUNK_SPANS.into_iter().find(|sizes| count(sizes) >= SMALL_CHUNKS_MAX)
+    }
+
     fn note_traces(&mut self, spans: &Spans, received_unix_nano: u64) {
         for (row, id) in spans.trace_id.iter().enumerate() {
             let trace = self.traces.entry(*id).or_insert(LiveTrace {
