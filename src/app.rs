@@ -242,6 +242,8 @@ fn querier_config(config: &Config, cpu: &Cpu) -> querier::Config {
 fn api_config(config: &Config) -> api::Config {
     let frontend = &config.query_frontend;
     let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    // In these two 0 means "any".
+    let any = |value: usize| if value == 0 { usize::MAX } else { value };
     let defaults = api::Config::default();
     let api_timeout = match frontend.api_timeout {
         Duration::ZERO => defaults.api_timeout,
@@ -250,11 +252,11 @@ fn api_config(config: &Config) -> api::Config {
     api::Config {
         multitenancy: config.multitenancy_enabled,
         default_result_limit: count(frontend.search.default_result_limit),
-        max_result_limit: count(frontend.search.max_result_limit),
+        max_result_limit: count(any(frontend.search.max_result_limit)),
         default_spans_per_span_set: count(frontend.search.default_spans_per_span_set),
         max_spans_per_span_set: count(frontend.search.max_spans_per_span_set),
         max_duration: frontend.search.max_duration,
-        max_query_expression_size_bytes: frontend.max_query_expression_size_bytes,
+        max_query_expression_size_bytes: any(frontend.max_query_expression_size_bytes),
         api_timeout,
         ..defaults
     }
