@@ -16,3 +16,5 @@ mod lives;
 mod process;
 #[path = "durability/server.rs"]
 mod server;
+#[path = "durability/whole.rs"]
+mod whole;

@@ -384,3 +384,7 @@ impl Ingester {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "ingester_tests.rs"]
+mod tests;

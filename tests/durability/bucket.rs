@@ -35,12 +35,12 @@ pub(crate) enum Weather {
     /// This many requests are answered, all later ones fail; a put that is among them, the first, as said.
     Requests(u32, Fault),
     /// One request in four fails.
-    Gusts(StdRng),
+    Gusts(Box<StdRng>),
 }
 
 impl Weather {
     pub(crate) fn gusts(seed: u64) -> Self {
-        Self::Gusts(StdRng::seed_from_u64(seed))
+        Self::Gusts(Box::new(StdRng::seed_from_u64(seed)))
     }
 
     /// Whether this request fails.

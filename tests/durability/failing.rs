@@ -24,7 +24,7 @@ async fn push(house: &House, tenant: &TenantId, ledger: &mut Ledger, rng: &mut S
 
 /// A flush in such weather, then another when it is fine again. Whether the first one failed.
 async fn flush_twice(weather: Weather) -> bool {
-    let story = format!("{weather:?}");
+    let sky = format!("{weather:?}");
     let mut rng = StdRng::seed_from_u64(3);
     let (tenant, mut ledger) = (TenantId::parse("a").unwrap(), Ledger::default());
     let (disk, objects) = (SimulatedDisk::new(), Arc::<InMemory>::default());
@@ -42,14 +42,14 @@ async fn flush_twice(weather: Weather) -> bool {
     let failed = house.ingester.flush().await.is_err();
     bucket.set(Weather::Fine);
     house.check(&tenant, &ledger).await.unwrap();
-    assert_eq!(house.ingester.live_spans() > 0, failed, "{story}");
+    assert_eq!(house.ingester.live_spans() > 0, failed, "{sky}");
     push(&house, &tenant, &mut ledger, &mut rng).await;
     house.check(&tenant, &ledger).await.unwrap();
 
     house.ingester.flush().await.unwrap();
-    assert_eq!(house.ingester.live_spans(), 0, "{story}");
+    assert_eq!(house.ingester.live_spans(), 0, "{sky}");
     house.check(&tenant, &ledger).await.unwrap();
-    assert_eq!(house.stored_spans(&tenant).await, ledger.acknowledged, "{story}: stored once");
+    assert_eq!(house.stored_spans(&tenant).await, ledger.acknowledged, "{sky}: stored once");
     failed
 }
 

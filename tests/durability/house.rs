@@ -75,10 +75,10 @@ impl House {
         }
     }
 
-    /// All spans of a tenant, by search.
-    pub(crate) async fn search(&self, tenant: &TenantId) -> Result<Found, String> {
+    /// The spans of a tenant that a query finds.
+    pub(crate) async fn search(&self, tenant: &TenantId, query: &str) -> Result<Found, String> {
         let request = SearchRequest {
-            query: "{}".to_owned(),
+            query: query.to_owned(),
             window: 0..=u64::MAX,
             limit: 100_000,
             spans_per_spanset: 0,
@@ -105,7 +105,7 @@ impl House {
 
     /// Compares all that is found of a tenant by search, and its newest traces by id, with what was pushed. Returns what is found.
     pub(crate) async fn check(&self, tenant: &TenantId, ledger: &Ledger) -> Result<Found, String> {
-        let by_search = self.search(tenant).await?;
+        let by_search = self.search(tenant, "{}").await?;
         ledger.check(0..=0, &by_search).map_err(|wrong| format!("by search: {wrong}"))?;
         let asked = ledger.ids().iter().rev().take(TRACES_ASKED);
         for id in asked {

@@ -57,14 +57,13 @@ impl Ledger {
         let (mut spans, mut told) = (Vec::new(), Vec::new());
         for _ in 0..rng.random_range(1..4) {
             let is_late = !self.ids.is_empty() && rng.random_ratio(1, 3);
-            let id = match is_late {
-                true => self.ids[rng.random_range(0..self.ids.len())],
-                false => TraceId(rng.random()),
+            let id = if is_late {
+                self.ids[rng.random_range(0..self.ids.len())]
+            } else {
+                TraceId(rng.random())
             };
-            let start = match rng.random_ratio(1, 20) {
-                true => now_unix_nano - LONG_AGO_NANOS,
-                false => now_unix_nano,
-            };
+            let is_old = rng.random_ratio(1, 20);
+            let start = if is_old { now_unix_nano - LONG_AGO_NANOS } else { now_unix_nano };
             let mut parent = SpanId::default();
             for _ in 0..rng.random_range(1..12) {
                 self.next_span += 1;

@@ -129,16 +129,16 @@ fn acknowledged_spans_survive_kills_under_load() {
     let seed = rand::random();
     let mut rng = StdRng::seed_from_u64(seed);
     let ledger = Mutex::new(Ledger::default());
-    let rounds = rounds();
-    for number in 0..rounds {
+    let last = rounds();
+    for number in 0..last {
         stumble(&mut rng, dir.path());
         let server = Server::ready(dir.path());
         if number > 0 {
             let mut ledger = ledger.lock().unwrap();
             let mut ids = ledger.ids().to_vec();
             ids.shuffle(&mut rng);
-            let seen = [number - 1, rng.random_range(0..number)];
-            check(&server, &mut ledger, &ids, seen.into_iter())
+            let checked = [number - 1, rng.random_range(0..number)];
+            check(&server, &mut ledger, &ids, checked.into_iter())
                 .unwrap_or_else(|wrong| panic!("seed {seed}, start {number}: {wrong}"));
         }
         let end = if rng.random_ratio(1, 4) { End::TerminateAndKill } else { End::Kill };
@@ -148,9 +148,9 @@ fn acknowledged_spans_survive_kills_under_load() {
     let mut ledger = ledger.into_inner().unwrap();
     let mut ids = ledger.ids().to_vec();
     ids.shuffle(&mut rng);
-    check(&server, &mut ledger, &ids, 0..rounds)
+    check(&server, &mut ledger, &ids, 0..last)
         .unwrap_or_else(|wrong| panic!("seed {seed}, at the end: {wrong}"));
-    assert!(ledger.acknowledged > u64::from(rounds), "there was load");
+    assert!(ledger.acknowledged > u64::from(last), "there was load");
 }
 
 #[test]

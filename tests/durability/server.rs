@@ -16,7 +16,7 @@ use vivace::trace::{SpanId, TraceId};
 use super::ledger::{Found, spans_of};
 
 /// Longest wait for a line of the log, and for an answer: far more than either takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts with other ports, after somebody else was faster to take a free one.
 const STARTS_MAX: u32 = 10;
