@@ -19,7 +19,11 @@ use super::disk::FileInfo;
 
 /// A [`Disk`] that keeps apart what is durable and what is only written. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub struct SimulatedDisk(Arc<Mutex<State>>);
+pub struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+    /// Changes nothing any more once another boot has come.
+    boot: Option<u64>,
+}
 
 /// What goes wrong next, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,28 +70,35 @@ impl SimulatedDisk {
     /// notices.
     pub fn without_syncs_of(extension: &'static str) -> Self {
         let disk = Self::default();
-        disk.0.lock().ignores_syncs_of = Some(extension);
+        disk.state.lock().ignores_syncs_of = Some(extension);
         disk
+    }
+
+    /// The same disk as one process sees it: after the next crash nothing is changed through it, whatever of that process still
+    /// runs in the test.
+    pub fn of_one_process(&self) -> Self {
+        let boot = Some(self.state.lock().boot);
+        Self { state: Arc::clone(&self.state), boot }
     }
 
     /// Arranges for something to go wrong, once.
     pub fn set_fault(&self, fault: Fault) {
-        self.0.lock().fault = Some(fault);
+        self.state.lock().fault = Some(fault);
     }
 
     /// Syncs of files so far.
     pub fn syncs(&self) -> u64 {
-        self.0.lock().syncs
+        self.state.lock().syncs
     }
 
     /// Lets this many more changes through (creates, appends, syncs, renames, removes), then none: the moment of a crash.
     pub fn cut_power_after(&self, changes: u32) {
-        self.0.lock().power = Some(changes);
+        self.state.lock().power = Some(changes);
     }
 
     /// Ends a cut of the power with a crash: whatever is not durable is lost or torn as `rng` decides, handles and locks of before are dead.
     pub fn crash(&self, rng: &mut dyn Rng) {
-        let state = &mut *self.0.lock();
+        let state = &mut *self.state.lock();
         let changed: BTreeSet<PathBuf> =
             state.live.keys().chain(state.durable.keys()).cloned().collect();
         for path in changed {
@@ -112,12 +123,12 @@ impl SimulatedDisk {
 
     /// Holds up every call until the guard is dropped.
     pub fn pause(&self) -> impl Drop + '_ {
-        Pause { _held: self.0.lock() }
+        Pause { _held: self.state.lock() }
     }
 
     /// Changes one byte of a file: damage that no crash explains.
     pub fn flip(&self, path: &Path, offset: usize) {
-        let state = &mut *self.0.lock();
+        let state = &mut *self.state.lock();
         let file = state.live.get(path).and_then(|file| state.files.get_mut(file));
         if let Some(byte) = file.and_then(|contents| contents.bytes.get_mut(offset)) {
             *byte ^= 0x55;
@@ -154,6 +165,18 @@ impl State {
         }
     }
 
+    fn change_by(&mut self, boot: Option<u64>) -> io::Result<()> {
+        self.check_boot(boot)?;
+        self.change()
+    }
+
+    fn check_boot(&self, boot: Option<u64>) -> io::Result<()> {
+        if boot.is_some_and(|boot| boot != self.boot) {
+            return Err(broken("used after a crash"));
+        }
+        Ok(())
+    }
+
     fn contents(&self, path: &Path) -> io::Result<&Contents> {
         let file = self.live.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(&self.files[file])
@@ -166,14 +189,15 @@ fn broken(what: &str) -> io::Error {
 
 impl Disk for SimulatedDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        let state = &mut *self.0.lock();
-        state.change()?;
+        let state = &mut *self.state.lock();
+        state.change_by(self.boot)?;
         state.folders.insert(dir.to_owned());
         Ok(())
     }
 
     fn lock(&self, dir: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        let state = &mut *self.0.lock();
+        let state = &mut *self.state.lock();
+        state.check_boot(self.boot)?;
         if state.locked.contains_key(dir) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -182,8 +206,8 @@ impl Disk for SimulatedDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let state = &mut *self.0.lock();
-        state.change()?;
+        let state = &mut *self.state.lock();
+        state.change_by(self.boot)?;
         if state.takes(|fault| fault == Fault::Create).is_some() {
             return Err(broken("create"));
         }
@@ -203,7 +227,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<FileInfo>> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         if !state.folders.contains(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -216,7 +240,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn read(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let bytes = &state.contents(path)?.bytes;
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = start.saturating_add(length).min(bytes.len());
@@ -224,23 +248,23 @@ impl Disk for SimulatedDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let state = &mut *self.0.lock();
-        state.change()?;
+        let state = &mut *self.state.lock();
+        state.change_by(self.boot)?;
         state.live.remove(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let state = &mut *self.0.lock();
-        state.change()?;
+        let state = &mut *self.state.lock();
+        state.change_by(self.boot)?;
         let file = state.live.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.live.insert(to.to_owned(), file);
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let state = &mut *self.0.lock();
-        state.change()?;
+        let state = &mut *self.state.lock();
+        state.change_by(self.boot)?;
         state.durable.retain(|path, _| path.parent() != Some(dir));
         let live = state.live.iter().filter(|(path, _)| path.parent() == Some(dir));
         state.durable.extend(live.map(|(path, file)| (path.clone(), *file)));
@@ -266,7 +290,7 @@ struct Handle {
 
 impl DiskFile for Handle {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let state = &mut *self.disk.0.lock();
+        let state = &mut *self.disk.state.lock();
         if state.boot != self.boot {
             return Err(broken("written after a crash"));
         }
@@ -282,7 +306,7 @@ impl DiskFile for Handle {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let state = &mut *self.disk.0.lock();
+        let state = &mut *self.disk.state.lock();
         if state.boot != self.boot {
             return Err(broken("synced after a crash"));
         }
@@ -309,7 +333,7 @@ struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let state = &mut *self.disk.0.lock();
+        let state = &mut *self.disk.state.lock();
         if state.locked.get(&self.dir) == Some(&self.boot) {
             state.locked.remove(&self.dir);
         }

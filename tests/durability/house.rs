@@ -37,7 +37,7 @@ pub(crate) fn cpu() -> Cpu {
 }
 
 pub(crate) fn open_wal(disk: &SimulatedDisk, config: &wal::Config) -> Result<Wal, wal::Error> {
-    Wal::open(Path::new(DIR), config, Arc::new(disk.clone()))
+    Wal::open(Path::new(DIR), config, Arc::new(disk.of_one_process()))
 }
 
 impl House {
