@@ -209,6 +209,21 @@ impl Query {
         Ok(found)
     }
 
+    /// As [`Query::matching_rows`], but only of traces that overlap the window (Unix nanoseconds).
+    ///
+    /// # Errors
+    /// As [`Query::evaluate`].
+    pub fn matching_rows_in(
+        &self,
+        batch: &Batch,
+        window: &RangeInclusive<u64>,
+    ) -> Result<BooleanBuffer, EvalError> {
+        match window::rows_in(batch, window, &|_| true) {
+            Some(rows) => Ok(&self.matching_rows(batch)? & &rows),
+            None => Ok(BooleanBuffer::new_unset(batch.rows())),
+        }
+    }
+
     /// The spans that are in a spanset after the last stage, one bit for each row.
     ///
     /// # Errors
