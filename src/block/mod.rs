@@ -72,7 +72,7 @@ mod zones;
 pub use bloom::crc32c;
 pub use open::{Block, Blocks, Place};
 pub use write::{Facts, Written, write};
-pub use zones::{CatalogKey, KeyScope, Zones};
+pub use zones::{CatalogKey, KeyScope, Zone, Zones};
 
 /// What is wrong with a block.
 #[derive(Debug, thiserror::Error)]

@@ -27,8 +27,16 @@ pub struct FoundTrace {
     pub cost: Cost,
 }
 
+/// The part of a trace that a block holds.
+struct Part {
+    spans: Arc<Spans>,
+    read: ScanCost,
+    /// The block's writer found other parts in other blocks.
+    is_shared: bool,
+}
+
 impl Querier {
-    /// Finds a trace. With a window only blocks that overlap it are asked.
+    /// Finds a trace, whole. With a window it is found if a span of it overlaps that, and only blocks that do are asked for it first.
     ///
     /// # Errors
     /// Why the trace could not be read whole.
@@ -47,8 +55,9 @@ impl Querier {
             let moved = |row: RowRef| RowRef { chunk: row.chunk + offset, ..row };
             rows.extend(live_rows.into_iter().map(moved));
             chunks.extend(live_chunks);
-            for (spans, read) in
-                self.stored_parts(tenant, &pin, id, window.as_ref(), &mut cost).await?
+            let is_live = !rows.is_empty();
+            for Part { spans, read, is_shared: _ } in
+                self.stored_parts(tenant, &pin, (id, is_live), window.as_ref(), &mut cost).await?
             {
                 let chunk = u32::try_from(chunks.len()).expect("few chunks");
                 let mine = |row: &u32| spans.trace_id[*row as usize] == id;
@@ -56,6 +65,16 @@ impl Querier {
                 chunks.push(spans);
                 cost.add_scan(read);
             }
+        }
+        let overlaps = |row: &RowRef, window: &RangeInclusive<u64>| {
+            let (spans, at) = (&chunks[row.chunk as usize], row.row as usize);
+            let end = spans.end[at].max(spans.start[at]);
+            spans.start[at] <= *window.end() && end >= *window.start()
+        };
+        if let Some(window) = &window
+            && !rows.iter().any(|row| overlaps(row, window))
+        {
+            return Ok(None);
         }
         if rows.is_empty() {
             return Ok(None);
@@ -84,23 +103,43 @@ impl Querier {
         &self,
         tenant: &TenantId,
         pin: &Pin,
-        id: TraceId,
+        (id, is_live): (TraceId, bool),
         window: Option<&RangeInclusive<u64>>,
         cost: &mut Cost,
-    ) -> Result<Vec<(Arc<Spans>, ScanCost)>, Failure> {
-        let overlaps = |block: &&Arc<BlockEntry>| {
+    ) -> Result<Vec<Part>, Failure> {
+        let overlaps = |block: &Arc<BlockEntry>| {
             window.is_none_or(|window| block.overlaps(*window.start(), *window.end()))
         };
-        let blocks: Vec<Arc<BlockEntry>> =
-            pin.manifest.blocks().iter().filter(overlaps).cloned().collect();
-        cost.blocks_skipped += (pin.manifest.blocks().len() - blocks.len()) as u64;
-        let reads: Vec<_> =
-            blocks.into_iter().map(|block| self.stored_part(tenant, block, id)).collect();
-        let parts: Vec<Option<(Arc<Spans>, ScanCost)>> =
-            futures::stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS).try_collect().await?;
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let (inside, mut outside): (Vec<_>, Vec<_>) =
+            pin.manifest.blocks().iter().cloned().partition(overlaps);
+        let inside_count = inside.len();
+        let found = self.ask(tenant, inside, id).await?;
+        // Of two blocks that hold parts of a trace the younger says that it is shared.
+        let is_shared = found.iter().any(|part| part.is_shared);
+        match (is_live, found.is_empty()) {
+            (false, true) => outside.clear(),
+            (false, false) if !is_shared => outside.retain(|block| block.shared_traces > 0),
+            _ => {}
+        }
+        cost.blocks_skipped += (pin.manifest.blocks().len() - inside_count - outside.len()) as u64;
+        let elsewhere = self.ask(tenant, outside, id).await?;
+        let parts: Vec<_> = found.into_iter().chain(elsewhere).collect();
         cost.blocks += parts.len() as u64;
         Ok(parts)
+    }
+
+    /// Asks blocks for their parts of the trace.
+    async fn ask(
+        &self,
+        tenant: &TenantId,
+        blocks: Vec<Arc<BlockEntry>>,
+        id: TraceId,
+    ) -> Result<Vec<Part>, Failure> {
+        let reads: Vec<_> =
+            blocks.into_iter().map(|block| self.stored_part(tenant, block, id)).collect();
+        let parts: Vec<Option<Part>> =
+            futures::stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS).try_collect().await?;
+        Ok(parts.into_iter().flatten().collect())
     }
 
     async fn stored_part(
@@ -108,7 +147,7 @@ impl Querier {
         tenant: &TenantId,
         entry: Arc<BlockEntry>,
         id: TraceId,
-    ) -> Result<Option<(Arc<Spans>, ScanCost)>, Failure> {
+    ) -> Result<Option<Part>, Failure> {
         let fails = |error| unreadable(entry.id, &error);
         let is_shard =
             |object: &&crate::manifest::ObjectInfo| matches!(object.object, BlockObject::Bloom(_));
@@ -121,9 +160,10 @@ impl Querier {
         if places.is_empty() {
             return Ok(None);
         }
-        let mut cost = ScanCost::default();
-        let spans = block.spans(&ranges(places), &mut cost).await.map_err(fails)?;
-        Ok(Some((Arc::new(spans), cost)))
+        let mut read = ScanCost::default();
+        let spans = block.spans(&ranges(places), &mut read).await.map_err(fails)?;
+        let in_others = block.shared().any(|fold| fold == id.fold());
+        Ok(Some(Part { spans: Arc::new(spans), read, is_shared: in_others }))
     }
 }
 

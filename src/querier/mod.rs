@@ -5,6 +5,7 @@
 //! evaluated whole, and left out everywhere else: an answer does not depend on how spans were cut into blocks.
 
 mod find;
+mod names;
 mod search;
 mod sources;
 mod split;

@@ -1,15 +1,14 @@
 //! Which attributes there are, and which values they have.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::names::{Names, Unread, add_names, marks};
 use super::sources::{Job, Sources};
 use super::split::Assembled;
 use super::{Querier, TagNames, TagNamesRequest, TagScope, TagValue, TagValues, TagValuesRequest};
-use crate::block::KeyScope;
-use crate::columns::{Attributes, Batch, RowRef, Spans};
+use crate::columns::Batch;
 use crate::failure::Failure;
 use crate::scan::{Scan, ScanCost};
 use crate::tenant::TenantId;
@@ -18,8 +17,6 @@ use crate::traceql::{Query, ValueSet, compile_lenient, compile_values};
 
 /// Traces whose spans are read whole at once.
 const TRACES_AT_ONCE: usize = 1024;
-
-type Names = BTreeMap<TagScope, BTreeSet<String>>;
 
 impl Querier {
     /// The values of an attribute on the spans of the window.
@@ -87,12 +84,15 @@ impl Querier {
         for tenant in tenants {
             let sources = self.sources(tenant, &request.window).await?;
             cost.add(sources.cost);
+            // Where a block lists not all of its keys the spans must be read.
             let all_listed = sources.blocks.iter().all(|block| block.zones().incomplete.is_empty());
-            if keeps_all && all_listed {
-                self.all_names(&sources, &request.window, &mut names).await;
+            let unread = if keeps_all && all_listed {
+                self.listed_names(&sources, &request.window, &mut names).await
             } else {
-                self.kept_names(&sources, &request.window, &query, (&mut names, &mut cost)).await?;
-            }
+                self.all_unread(&sources, &request.window, &query)
+            };
+            let asked = (&query, &request.window);
+            self.kept_names(&sources, unread, asked, (&mut names, &mut cost)).await?;
         }
         let limit = if request.limit == 0 { usize::MAX } else { request.limit };
         let wanted = |scope: &TagScope| request.scope.is_none_or(|wanted| wanted == *scope);
@@ -104,56 +104,22 @@ impl Querier {
         Ok(TagNames { scopes, cost })
     }
 
-    /// From the catalogs: no span is read.
-    async fn all_names(&self, sources: &Sources, window: &RangeInclusive<u64>, names: &mut Names) {
-        for block in &sources.blocks {
-            let zones = block.zones();
-            let units = zones.units.iter().filter(|unit| unit.overlaps(window));
-            let present: BTreeSet<u32> =
-                units.flat_map(|unit| unit.keys.iter().map(|key| key.key)).collect();
-            for key in present {
-                let key = &zones.keys[key as usize];
-                names.entry(scope_of(key.scope())).or_default().insert(key.key.clone());
-            }
-        }
-        let (pin, window) = (sources.pin.clone(), window.clone());
-        let mut into = std::mem::take(names);
-        let collect = move || {
-            let overlaps = |spans: &Spans, row: usize| {
-                let end = spans.end[row].max(spans.start[row]);
-                spans.start[row] <= *window.end() && end >= *window.start()
-            };
-            let rows = pin.live_ids().into_iter().flat_map(|id| pin.live_rows(id));
-            let chunks = pin.live_chunks();
-            for (spans, mut kept) in chunks.iter().zip(marks(&chunks, rows)) {
-                kept.iter_mut().enumerate().for_each(|(row, kept)| *kept &= overlaps(spans, row));
-                add_names(spans, &kept, &mut into);
-            }
-            into
-        };
-        *names = self.cpu.run(collect).await;
-    }
-
     /// From the spans that a filter keeps.
     async fn kept_names(
         &self,
         sources: &Sources,
-        window: &RangeInclusive<u64>,
-        query: &Arc<Query>,
+        Unread { groups, jobs }: Unread,
+        (query, window): (&Arc<Query>, &RangeInclusive<u64>),
         (names, cost): (&mut Names, &mut super::Cost),
     ) -> Result<(), Failure> {
-        let scan = Scan {
-            window: window.clone(),
-            projection: query.projection().clone(),
-            need: query.need(),
-        };
-        for group in self.split_groups(sources) {
+        let scan = scan_of(query, window);
+        for group in groups {
             let mut read = ScanCost::default();
             let assembled = self.assemble(sources, &group, &mut read).await?;
             cost.add_scan(read);
             self.add_kept(assembled, (query, window), names).await?;
         }
-        for Job { source, unit } in sources.jobs(&scan, self) {
+        for Job { source, unit } in jobs {
             let (batch, read) = source.read(&unit, &scan).await?;
             cost.add_scan(read);
             let (filter, split) = (Arc::clone(query), Arc::clone(&sources.split));
@@ -177,6 +143,11 @@ impl Querier {
             }
         }
         Ok(())
+    }
+
+    fn all_unread(&self, sources: &Sources, window: &RangeInclusive<u64>, query: &Query) -> Unread {
+        let jobs = sources.jobs(&scan_of(query, window), self);
+        Unread { groups: self.split_groups(sources), jobs }
     }
 
     /// The names on the rows of whole traces that the filter keeps.
@@ -246,50 +217,6 @@ fn ranked(values: &ValueSet, limit: usize) -> Vec<TagValue> {
     all.into_iter().map(told).collect()
 }
 
-fn scope_of(scope: KeyScope) -> TagScope {
-    match scope {
-        KeyScope::Span => TagScope::Span,
-        KeyScope::Event => TagScope::Event,
-        KeyScope::Link => TagScope::Link,
-        KeyScope::Resource => TagScope::Resource,
-        KeyScope::Instrumentation => TagScope::Instrumentation,
-    }
-}
-
-/// Rows marked, chunk by chunk.
-fn marks(chunks: &[Arc<Spans>], rows: impl Iterator<Item = RowRef>) -> Vec<Vec<bool>> {
-    let mut marks: Vec<Vec<bool>> = chunks.iter().map(|spans| vec![false; spans.len()]).collect();
-    rows.for_each(|row| marks[row.chunk as usize][row.row as usize] = true);
-    marks
-}
-
-/// All names on the marked rows of a chunk.
-fn add_names(spans: &Spans, kept: &[bool], names: &mut Names) {
-    let pool = &spans.pool;
-    let mut add = |scope: TagScope, attributes: &Attributes, is_kept: &dyn Fn(u32) -> bool| {
-        let known = names.entry(scope).or_default();
-        let columns = attributes.columns().iter();
-        let used = columns.filter(|column| column.owners.iter().any(|owner| is_kept(*owner)));
-        known.extend(used.map(|column| pool.text(column.key).to_owned()));
-        let rest = attributes.rest.owners.iter().zip(&attributes.rest.keys);
-        for (_, key) in rest.filter(|(owner, _)| is_kept(**owner)) {
-            known.insert(pool.text(*key).to_owned());
-        }
-    };
-    let (events, links) = (&spans.events, &spans.links);
-    add(TagScope::Span, &spans.attributes, &|row| kept[row as usize]);
-    add(TagScope::Event, &events.attributes, &|event| kept[events.row[event as usize] as usize]);
-    add(TagScope::Link, &links.attributes, &|link| kept[links.row[link as usize] as usize]);
-    let used: BTreeSet<u32> =
-        (0..spans.len()).filter(|row| kept[*row]).map(|row| spans.resource[row]).collect();
-    for resource in used {
-        let view = spans.resources[resource as usize].view();
-        for (scope, attributes) in [
-            (TagScope::Resource, &view.attributes),
-            (TagScope::Instrumentation, &view.scope_attributes),
-        ] {
-            let known = names.entry(scope).or_default();
-            known.extend(attributes.iter().map(|(key, _)| key.clone()));
-        }
-    }
+fn scan_of(query: &Query, window: &RangeInclusive<u64>) -> Scan {
+    Scan { window: window.clone(), projection: query.projection().clone(), need: query.need() }
 }

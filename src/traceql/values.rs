@@ -98,9 +98,12 @@ impl ValueQuery {
             return;
         }
         match &self.field {
-            Attribute::Intrinsic(Intrinsic::Name) => texts(batch.name.as_ref(), &kept, into),
+            Attribute::Intrinsic(Intrinsic::Name) => {
+                texts(batch.name.as_ref(), &kept, &|_| true, into);
+            }
+            // A span without a message is no choice: live spans have it as an empty text, blocks as a null.
             Attribute::Intrinsic(Intrinsic::StatusMessage) => {
-                texts(batch.status_message.as_ref(), &kept, into);
+                texts(batch.status_message.as_ref(), &kept, &|text| !text.is_empty(), into);
             }
             Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
             | Attribute::Intrinsic(
@@ -108,27 +111,32 @@ impl ValueQuery {
             ) => self.by_resource(&rows, &kept, into),
             Attribute::Named { scope: Scope::Span, name } => {
                 let Some(values) = batch.attributes.get(name) else { return };
-                texts(values.strings.as_ref(), &kept, into);
-                self.by_row(&rows, &kept, true, into);
+                let counted = values.strings.as_ref();
+                texts(counted, &kept, &|_| true, into);
+                self.by_row(&rows, &kept, counted, into);
             }
-            _ => self.by_row(&rows, &kept, false, into),
+            _ => self.by_row(&rows, &kept, None, into),
         }
     }
 
-    fn by_row(&self, rows: &Rows<'_>, kept: &BooleanBuffer, typed_only: bool, into: &mut ValueSet) {
+    /// Row by row; those that have a text in `counted` have been counted by its dictionary already.
+    fn by_row(
+        &self,
+        rows: &Rows<'_>,
+        kept: &BooleanBuffer,
+        counted: Option<&Strings>,
+        into: &mut ValueSet,
+    ) {
         let owner = owner_of(&self.field);
-        for row in kept.set_indices() {
+        let is_new = |row: &usize| counted.is_none_or(|strings| strings.key(*row).is_none());
+        for row in kept.set_indices().filter(is_new) {
             for index in rows.of_row(owner, row) {
                 let place = match owner {
                     Owner::Span => Place::span(row),
                     Owner::Event => Place { row, event: Some(index), link: None },
                     Owner::Link => Place { row, event: None, link: Some(index) },
                 };
-                match rows.value(&self.field, place) {
-                    // Counted by the dictionary already.
-                    Val::Text(_) if typed_only => {}
-                    value => into.add_value(&value, 1),
-                }
+                into.add_value(&rows.value(&self.field, place), 1);
             }
         }
     }
@@ -153,7 +161,12 @@ impl ValueQuery {
 }
 
 /// Counts by dictionary entry. Nulls are missing.
-fn texts(strings: Option<&Strings>, kept: &BooleanBuffer, into: &mut ValueSet) {
+fn texts(
+    strings: Option<&Strings>,
+    kept: &BooleanBuffer,
+    is_choice: &dyn Fn(&str) -> bool,
+    into: &mut ValueSet,
+) {
     let Some(strings) = strings else { return };
     let mut counts = vec![0_u64; strings.values().len()];
     for row in kept.set_indices() {
@@ -162,7 +175,10 @@ fn texts(strings: Option<&Strings>, kept: &BooleanBuffer, into: &mut ValueSet) {
         }
     }
     for (entry, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-        into.add(TagType::String, strings.values().value(entry).to_owned(), count);
+        let text = strings.values().value(entry);
+        if is_choice(text) {
+            into.add(TagType::String, text.to_owned(), count);
+        }
     }
 }
 

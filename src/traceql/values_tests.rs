@@ -56,6 +56,25 @@ fn values_have_types_and_counts() {
 }
 
 #[test]
+fn texts_without_a_column_count_and_missing_messages_do_not() {
+    let mut batch = batch(&[vec![
+        span(1, 0).with("v", text("in a column")).message("timeout"),
+        span(2, 1).with("v", text("beside")),
+        span(3, 1).message(""),
+    ]]);
+    // As a block has a key that is too rare for a column.
+    let attribute = batch.attributes.get_mut("v").unwrap();
+    attribute.rest.push((2, text("beside")));
+    let values = |attribute: &str| {
+        let (query, mut set) = (compile_values(attribute, "").unwrap(), ValueSet::default());
+        query.collect(&batch, &(0..=u64::MAX), &|_| true, &mut set);
+        set.iter().map(|(value, count)| (value.text.clone(), count)).collect::<Vec<_>>()
+    };
+    assert_eq!(values("span.v"), [("beside".to_owned(), 2), ("in a column".to_owned(), 1)]);
+    assert_eq!(values("statusMessage"), [("timeout".to_owned(), 1)]);
+}
+
+#[test]
 fn traces_outside_the_window_add_nothing() {
     let query = compile_values("name", "").unwrap();
     let mut set = ValueSet::default();

@@ -1,0 +1,172 @@
+//! The rooms that an answer needs, over one bucket and one write-ahead log, and the ways in which spans can lie in them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use vivace::block::Blocks;
+use vivace::distributor::{self, Distributor};
+use vivace::ingester::{self, Ingester};
+use vivace::querier::{self, Querier};
+use vivace::runtime::{Clock, Cpu, Drain, Task};
+use vivace::store::Store;
+use vivace::tenant::TenantId;
+use vivace::wal::{self, RealDisk, Wal};
+
+use crate::data::{BEGIN, LENGTH, Sent, body, dealt};
+use crate::s3::{Creates, s3_config, s3_server};
+
+/// A part of the data set in each block of the finest cut.
+const MANY: usize = 40;
+
+/// Where the spans are when the questions come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// In memory, in a few pushes.
+    Live,
+    /// In two blocks: what lies days away from its receive time has one of its own.
+    OneCut,
+    /// Each span at random in one of 40 pushes, each cut.
+    ManyCuts,
+    /// The same, in a bucket that speaks S3.
+    S3,
+    /// A part in blocks, a part in memory.
+    HalfLive,
+    /// In memory, out of the log of a process that is gone.
+    Restarted,
+    /// A part in blocks, a part out of the log.
+    HalfRestarted,
+    /// The ingester has cut by itself what was idle, so that pushes are partly in blocks; then a restart; then more.
+    Kept,
+}
+
+/// The running rooms. The folder and the server end with them.
+pub(crate) struct House {
+    pub(crate) querier: Querier,
+    store: Store,
+    ingester: Ingester,
+    distributor: Distributor,
+    wal: Wal,
+    clock: Clock,
+    folder: TempDir,
+}
+
+impl House {
+    /// Puts the spans where the form says.
+    pub(crate) async fn with(form: Form, spans: &[Sent]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = match form {
+            Form::S3 => {
+                let config = s3_config(s3_server(&folder, Creates::Refused).await);
+                Store::open(&config).await.unwrap()
+            }
+            _ => Store::memory(),
+        };
+        let clock = Clock::simulated(BEGIN + LENGTH);
+        // In one form a few hundred spans make a block, in the others all do.
+        let max_block_spans = if form == Form::Kept { 300 } else { 100_000 };
+        let mut house = Self::over(store, folder, clock, max_block_spans);
+        house.ingester.recover().await.unwrap();
+        match form {
+            Form::Live => house.push_all(&dealt(spans, 7, 1)).await,
+            Form::OneCut => house.push_and_cut(&[spans.to_vec()]).await,
+            Form::ManyCuts | Form::S3 => house.push_and_cut(&dealt(spans, MANY, 2)).await,
+            Form::HalfLive => {
+                let parts = dealt(spans, 8, 3);
+                house.push_and_cut(&parts[..4]).await;
+                house.push_all(&parts[4..]).await;
+            }
+            Form::Restarted => {
+                house.push_all(&dealt(spans, 7, 4)).await;
+                house = house.restarted().await;
+            }
+            Form::HalfRestarted => {
+                let parts = dealt(spans, 8, 5);
+                house.push_and_cut(&parts[..4]).await;
+                house.push_all(&parts[4..]).await;
+                house = house.restarted().await;
+            }
+            Form::Kept => house = house.kept(&dealt(spans, 30, 6)).await,
+        }
+        house
+    }
+
+    fn over(store: Store, folder: TempDir, clock: Clock, max_block_spans: usize) -> Self {
+        let wal = open_wal(folder.path());
+        let cpu = Cpu::new(None).unwrap();
+        let blocks = Blocks::new(store.clone(), cpu.clone(), 64 << 20);
+        let config = ingester::Config { max_block_spans, ..ingester::Config::default() };
+        let ingester = Ingester::new(ingester::Parts {
+            config,
+            store: store.clone(),
+            blocks: blocks.clone(),
+            wal: wal.clone(),
+            clock: clock.clone(),
+            cpu: cpu.clone(),
+            metrics: ingester::Metrics::default(),
+        });
+        let metrics = distributor::Metrics::default();
+        let distributor = Distributor::new(ingester.clone(), cpu.clone(), metrics);
+        // Split traces are read in more than one group.
+        let config = querier::Config { assembled_spans_max: 2500, ..querier::Config::default() };
+        let querier = Querier::new(ingester.clone(), blocks, cpu, config);
+        Self { querier, store, ingester, distributor, wal, clock, folder }
+    }
+
+    async fn push_all(&self, parts: &[Vec<Sent>]) {
+        for part in parts {
+            let body = Bytes::from(body(part));
+            let pushed = self.distributor.push(&TenantId::single(), body).await.unwrap();
+            assert_eq!(pushed.rejected, 0, "{}", pushed.reason);
+            self.clock.advance(Duration::from_millis(500));
+        }
+    }
+
+    async fn push_and_cut(&self, parts: &[Vec<Sent>]) {
+        for part in parts {
+            self.push_all(std::slice::from_ref(part)).await;
+            self.ingester.flush().await.unwrap();
+            assert_eq!(self.ingester.live_spans(), 0);
+        }
+    }
+
+    /// The same bucket and log in another process, the old one gone without a word to the ingester.
+    async fn restarted(self) -> Self {
+        let Self { store, wal, clock, folder, ingester, distributor, querier } = self;
+        let live = ingester.live_spans();
+        wal.close().await;
+        drop((wal, ingester, distributor, querier));
+        let house = Self::over(store, folder, clock, 100_000);
+        house.ingester.recover().await.unwrap();
+        assert_eq!(house.ingester.live_spans(), live, "all that was not in blocks is back");
+        house
+    }
+
+    async fn kept(self, parts: &[Vec<Sent>]) -> Self {
+        let drain = Drain::new();
+        self.push_all(&parts[..20]).await;
+        let (ingester, stop) = (self.ingester.clone(), drain.stop());
+        let keeper = Task::spawn("ingester", async move { ingester.run(stop).await });
+        // Traces with spans in the last pushes are still open; the others are closed and are a block's worth.
+        self.clock.advance(Duration::from_millis(2500));
+        let before = self.ingester.live_spans();
+        while self.ingester.live_spans() == before {
+            self.clock.advance(Duration::from_millis(100));
+            tokio::task::yield_now().await;
+        }
+        drain.begin();
+        self.clock.advance(Duration::from_secs(1));
+        keeper.join().await.unwrap();
+        assert!(self.ingester.live_spans() > 0, "some are still open");
+        let house = self.restarted().await;
+        house.push_all(&parts[20..]).await;
+        house
+    }
+}
+
+fn open_wal(folder: &Path) -> Wal {
+    let config = wal::Config { segment_bytes_max: 256 << 10, ..wal::Config::default() };
+    Wal::open(&folder.join("wal"), &config, Arc::new(RealDisk)).unwrap()
+}
