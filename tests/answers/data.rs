@@ -26,7 +26,7 @@ const SERVICES: u64 = 7;
 const NAMES: [&str; 9] =
     ["GET /", "GET /cart", "POST /order", "SELECT", "INSERT", "publish", "consume", "", "größe"];
 
-/// Numbers from a seed: SplitMix64.
+/// Numbers from a seed: `SplitMix64`.
 pub(crate) struct Dice(pub u64);
 
 impl Dice {
@@ -134,9 +134,8 @@ fn parent(dice: &mut Dice, number: u64, first: u64, index: u64, count: u64) -> u
         (4, _) if dice.once_in(4) => 0,
         (5, _) if dice.once_in(4) => missing,
         (6, _) if dice.once_in(6) => first + index,
-        (1, 1 | 2) => first + index - 1,
         // A deep one.
-        (7, _) => first + index - 1,
+        (1, 1 | 2) | (7, _) => first + index - 1,
         // The parent comes later.
         (8, _) if dice.once_in(5) && index + 1 < count => first + index + 1,
         _ => first + dice.below(index),
@@ -287,7 +286,7 @@ fn attributes(dice: &mut Dice, number: u64) -> Vec<KeyValue> {
         all.push(pair("tags", array(items)));
     }
     if dice.once_in(9) {
-        let items = (0..1 + dice.below(3)).map(|_| int(i64::try_from(dice.below(5)).unwrap()));
+        let items = (0..=dice.below(3)).map(|_| int(i64::try_from(dice.below(5)).unwrap()));
         all.push(pair("sizes", array(items.collect())));
     }
     if dice.once_in(25) {
@@ -337,7 +336,7 @@ fn duplicates(dice: &mut Dice, all: &mut Vec<Sent>) {
         let mut again = all[index].clone();
         match dice.below(3) {
             0 => {}
-            1 => again.span.name = "GET / again".to_owned(),
+            1 => "GET / again".clone_into(&mut again.span.name),
             _ => {
                 again.span.start_time_unix_nano += 1_000_000;
                 again.span.end_time_unix_nano += 2_000_000;
