@@ -11,7 +11,6 @@ mod faulty;
 mod s3;
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use faulty::Fault;
