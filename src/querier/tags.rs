@@ -19,7 +19,8 @@ use crate::traceql::{Query, ValueSet, compile_lenient, compile_values};
 /// Traces whose spans are read whole at once.
 const TRACES_AT_ONCE: usize = 1024;
 
-type Names = BTreeMap<TagScope, BTreeSet<String>>;
+/// Names of attributes, by scope.
+pub(super) type Names = BTreeMap<TagScope, BTreeSet<String>>;
 
 impl Querier {
     /// The values of an attribute on the spans of the window.
@@ -98,7 +99,12 @@ impl Querier {
     }
 
     /// From the catalogs: no span is read.
-    async fn all_names(&self, sources: &Sources, window: &RangeInclusive<u64>, names: &mut Names) {
+    pub(super) async fn all_names(
+        &self,
+        sources: &Sources,
+        window: &RangeInclusive<u64>,
+        names: &mut Names,
+    ) {
         for block in &sources.blocks {
             let zones = block.zones();
             let units = zones.units.iter().filter(|unit| unit.overlaps(window));
