@@ -102,9 +102,8 @@ fn status(answer: &MetricsAnswer, max: usize) -> (i32, String) {
     if !answer.is_cut {
         return (PartialStatus::Complete as i32, String::new());
     }
-    let message = format!(
-        "Response exceeds maximum series limit of {max}, a partial response is returned."
-    );
+    let message =
+        format!("Response exceeds maximum series limit of {max}, a partial response is returned.");
     (PartialStatus::Partial as i32, message)
 }
 

@@ -53,7 +53,9 @@ impl Querier {
             need: query.need(),
         };
         let run = Arc::new(Run {
-            exemplars: query.exemplars().map_or(request.exemplars, |own| own.min(request.exemplars_max)),
+            exemplars: query
+                .exemplars()
+                .map_or(request.exemplars, |own| own.min(request.exemplars_max)),
             query,
             request,
             scan,
@@ -95,7 +97,8 @@ impl Querier {
     async fn key_groups(&self, run: &Run, sources: &Sources) -> KeyGroups {
         let mut names = tags::Names::new();
         self.all_names(sources, &run.scan.window, &mut names).await;
-        let keys: Vec<String> = names.remove(&TagScope::Span).unwrap_or_default().into_iter().collect();
+        let keys: Vec<String> =
+            names.remove(&TagScope::Span).unwrap_or_default().into_iter().collect();
         keys.chunks(KEYS_AT_ONCE).map(|keys| Arc::new(keys.iter().cloned().collect())).collect()
     }
 

@@ -256,29 +256,17 @@ mod tests {
 
     #[test]
     fn a_sum_does_not_depend_on_the_order() {
-        let numbers = [
-            Number::Float(0.1),
-            Number::Int(i64::MAX),
-            Number::None,
-            Number::Float(1e300),
-            Number::Float(-1e300),
-            Number::Int(-i64::MAX),
-            Number::Float(0.2),
-        ];
+        let numbers = [0.1, 1e9, 0.7, -1e9, 1e-7, 0.2].map(Number::Float);
         let of = |numbers: &mut dyn Iterator<Item = &Number>| {
             let mut sum = Sum::default();
             numbers.for_each(|number| sum.add(*number));
             sum
         };
-        // What 1e300 swallows is lost in any arithmetic of fixed length.
-        let small: Vec<Number> =
-            numbers.iter().copied().filter(|n| n.to_float().is_none_or(|v| v.abs() < 1e20)).collect();
-        let (forth, back) = (of(&mut small.iter()), of(&mut small.iter().rev()));
-        assert_eq!((forth.total(), back.total()), (0.1 + 0.2, 0.1 + 0.2));
-        assert_eq!(forth.count, 4);
-        let mut halves = of(&mut small[..3].iter());
-        halves.merge(of(&mut small[3..].iter()));
-        assert_eq!(halves.total(), 0.1 + 0.2);
+        let (forth, back) = (of(&mut numbers.iter()), of(&mut numbers.iter().rev()));
+        assert_eq!((forth.total(), back.total()), (1.000_000_1, 1.000_000_1));
+        let mut halves = of(&mut numbers[..2].iter());
+        halves.merge(of(&mut numbers[2..].iter()));
+        assert_eq!((halves.total(), halves.count), (1.000_000_1, 6));
         let big = [Number::Int((1 << 53) + 1), Number::Int(1 << 53)];
         assert_eq!(of(&mut big.iter()).total(), 18_014_398_509_481_984.0 + 1.0);
         assert!(Sum::default().total().is_nan() && Sum::default().mean().is_nan());

@@ -97,9 +97,8 @@ impl Comparison {
     /// The side of each picked span: 1 if it is selected.
     pub(super) fn sides(&self, rows: &Rows<'_>, picked: &Picked) -> Vec<u8> {
         let selected = rows.truth(&self.selection, Owner::Span, None);
-        let is_within = |start: u64| {
-            self.window.is_none_or(|(after, until)| after < start && start <= until)
-        };
+        let is_within =
+            |start: u64| self.window.is_none_or(|(after, until)| after < start && start <= until);
         let side = |row: &u32| {
             let row = *row as usize;
             u8::from(selected.value(row) && is_within(rows.batch.start[row]))
@@ -196,8 +195,7 @@ impl Compared {
             self.add_field(sided, &Attribute::Intrinsic(intrinsic), max)?;
         }
         let batch = sided.rows.batch;
-        let service =
-            Attribute::Named { scope: Scope::Resource, name: "service.name".to_owned() };
+        let service = Attribute::Named { scope: Scope::Resource, name: "service.name".to_owned() };
         self.add_field(sided, &service, max)?;
         let (codes, resources) = resources(batch, &sided.picked.rows);
         let counted = sided.count(&codes, resources.len());

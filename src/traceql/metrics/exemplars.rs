@@ -54,8 +54,12 @@ impl Exemplars {
 
     fn offer(&mut self, place: usize, candidate: Candidate) {
         let best = &mut self.best[place];
-        let key = |one: &Candidate| (one.start, one.trace);
-        if best.as_ref().is_none_or(|best| key(&candidate) < key(best)) {
+        let is_before = |other: &Candidate| {
+            let order = candidate.start.cmp(&other.start);
+            let order = order.then_with(|| candidate.trace.cmp(&other.trace));
+            order.then_with(|| candidate.value.total_cmp(&other.value)).is_lt()
+        };
+        if best.as_ref().is_none_or(is_before) {
             *best = Some(candidate);
         }
     }

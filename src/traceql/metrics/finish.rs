@@ -136,10 +136,8 @@ fn overall(aggregate: &Aggregate, grouped: &Grouped) -> Vec<f64> {
             *totals.entry(of).or_default() += counts.iter().sum::<u64>();
         }
     }
-    let all: Vec<(f64, u64)> = totals
-        .into_iter()
-        .map(|(of, count)| (bucket_max(of, aggregate.per_unit), count))
-        .collect();
+    let all: Vec<(f64, u64)> =
+        totals.into_iter().map(|(of, count)| (bucket_max(of, aggregate.per_unit), count)).collect();
     aggregate.quantiles.iter().map(|wanted| quantile(*wanted, &all)).collect()
 }
 
@@ -169,11 +167,7 @@ pub(super) fn series(rows: Vec<Row>, slots: &Slots, exemplars_max: usize) -> Vec
             Series {
                 labels,
                 samples: samples.map(|(slot, value)| (slots.timestamp_ms(slot), value)).collect(),
-                exemplars: exemplars
-                    .into_iter()
-                    .filter(|one| is_told(one))
-                    .map(exemplar)
-                    .collect(),
+                exemplars: exemplars.into_iter().filter(|one| is_told(one)).map(exemplar).collect(),
             }
         })
         .collect()

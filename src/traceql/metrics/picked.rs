@@ -85,7 +85,9 @@ impl<'a> Coded<'a> {
                 | Intrinsic::TraceId,
             ) => Self::by_trace(batch, picked, at),
             Attribute::Named { .. } | Attribute::Intrinsic(_) => Self::by_value(picked, at),
-            Attribute::OfParent { .. } => Self { codes: vec![0; picked.len()], values: vec![Val::Nil] },
+            Attribute::OfParent { .. } => {
+                Self { codes: vec![0; picked.len()], values: vec![Val::Nil] }
+            }
         }
     }
 
@@ -282,9 +284,13 @@ pub(super) fn numbers(rows: &Rows<'_>, field: &Attribute, picked: &[u32]) -> Vec
         }
         Attribute::Named { scope: Scope::Span, name } => match batch.attributes.get(name) {
             None => vec![Number::None; picked.len()],
-            Some(AttributeValues { strings: None, ints: Some(ints), doubles: None, bools: None, rest })
-                if rest.is_empty() =>
-            {
+            Some(AttributeValues {
+                strings: None,
+                ints: Some(ints),
+                doubles: None,
+                bools: None,
+                rest,
+            }) if rest.is_empty() => {
                 let of = |row: &u32| {
                     let row = *row as usize;
                     if ints.is_valid(row) { Number::Int(ints.value(row)) } else { Number::None }

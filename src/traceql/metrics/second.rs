@@ -153,9 +153,7 @@ mod tests {
     fn told(rows: Vec<Row>) -> Vec<(Value, Vec<f64>)> {
         let no_nan = |value: f64| if value.is_nan() { -1.0 } else { value };
         rows.into_iter()
-            .map(|mut row| {
-                (row.labels.remove(0).1, row.values.into_iter().map(no_nan).collect())
-            })
+            .map(|mut row| (row.labels.remove(0).1, row.values.into_iter().map(no_nan).collect()))
             .collect()
     }
 

@@ -86,7 +86,10 @@ impl Slots {
 
     /// The step in seconds.
     pub(super) fn step_seconds(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a step is far below 2^53 ns, or so long that it does not matter")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a step is far below 2^53 ns, or so long that it does not matter"
+        )]
         let step = self.step as f64;
         step / 1e9
     }
