@@ -218,10 +218,24 @@ async fn the_prefix_is_in_front_of_the_api_only() {
 }
 
 #[tokio::test]
-async fn metrics_queries_are_answered_clearly() {
-    let answer = get("/api/metrics/query_range?q={}|rate()").await;
-    assert_eq!(answer.status, 501);
-    assert!(answer.text.contains("next release"));
+async fn metrics_queries_over_nothing_are_answered() {
+    let range = "start=1755000000&end=1755000060&step=1m";
+    let of_range = get(&format!("/api/metrics/query_range?q={{}}|rate()&{range}")).await;
+    let series = concat!(
+        r#"{"series":[{"labels":[{"key":"__name__","value":{"stringValue":"rate"}}],"#,
+        r#""samples":[{"timestampMs":"1755000000000"}]}],"metrics":{}}"#,
+    );
+    assert_eq!((of_range.status, of_range.text.as_str()), (200, series));
+    assert_eq!(of_range.headers["content-type"], "application/json");
+    let of_instant = get("/api/metrics/query?q={}|rate()by(name)").await;
+    assert_eq!(
+        (of_instant.status, of_instant.text.as_str()),
+        (200, r#"{"series":[],"metrics":{}}"#)
+    );
+    for path in ["/api/metrics/query_range?q={}", "/api/metrics/query?query={}|count()%3E1"] {
+        let answer = get(path).await;
+        assert_eq!((answer.status, answer.text.as_str()), (400, "not a metrics query\n"), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::format::Form;
+pub use self::metrics::MetricsLimits;
 use self::params::Params;
 use crate::failure::{Failure, Kind};
 use crate::listener::{self, Slots};
@@ -65,6 +66,8 @@ pub struct Config {
     pub api_timeout: Duration,
     /// Most questions at work at once; beyond it clients are told to come back.
     pub requests_max: usize,
+    /// What metrics queries may ask.
+    pub metrics: MetricsLimits,
     /// Whether search answers print trace ids with their leading zeros.
     pub left_pad_trace_ids: bool,
 }
@@ -84,6 +87,7 @@ impl Default for Config {
             max_query_expression_size_bytes: 131_072,
             api_timeout: Duration::from_mins(5),
             requests_max: 512,
+            metrics: MetricsLimits::default(),
             left_pad_trace_ids: false,
         }
     }
@@ -189,7 +193,7 @@ pub fn router(config: Config, parts: Parts) -> Router {
         .route("/api/v2/search/tag/{*tag}", any(tags::values_v2))
         .route("/api/traces/{id}", any(traces::v1))
         .route("/api/v2/traces/{id}", any(traces::v2))
-        .route("/api/metrics/query_range", any(metrics::query))
+        .route("/api/metrics/query_range", any(metrics::query_range))
         .route("/api/metrics/query", any(metrics::query));
     let prefix = config.http_api_prefix.trim_matches('/');
     let api = if prefix.is_empty() { api } else { Router::new().nest(&format!("/{prefix}"), api) };

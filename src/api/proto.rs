@@ -125,6 +125,102 @@ pub(super) struct SearchMetrics {
     #[prost(uint64, tag = "6")]
     #[serde(skip_serializing_if = "is_zero", serialize_with = "integer")]
     pub(super) total_block_bytes: u64,
+    /// Only metrics queries tell it.
+    #[prost(uint64, tag = "7")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "integer")]
+    pub(super) inspected_spans: u64,
+}
+
+/// `QueryRangeResponse`.
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub(super) struct QueryRangeResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) series: Vec<TimeSeries>,
+    #[prost(message, required, tag = "2")]
+    pub(super) metrics: SearchMetrics,
+    #[prost(enumeration = "PartialStatus", tag = "3")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "status")]
+    pub(super) status: i32,
+    #[prost(string, tag = "4")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) message: String,
+}
+
+/// `QueryInstantResponse`.
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub(super) struct QueryInstantResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) series: Vec<InstantSeries>,
+    #[prost(message, required, tag = "2")]
+    pub(super) metrics: SearchMetrics,
+    #[prost(enumeration = "PartialStatus", tag = "3")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "status")]
+    pub(super) status: i32,
+    #[prost(string, tag = "4")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) message: String,
+}
+
+/// `PartialStatus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum PartialStatus {
+    Complete = 0,
+    Partial = 1,
+}
+
+/// `TimeSeries`.
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub(super) struct TimeSeries {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) labels: Vec<KeyValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) exemplars: Vec<Exemplar>,
+}
+
+/// `InstantSeries`.
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub(super) struct InstantSeries {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) labels: Vec<KeyValue>,
+    #[prost(double, tag = "2")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "double")]
+    pub(super) value: f64,
+}
+
+/// `Sample`. Tempo writes the time first.
+#[derive(Clone, Copy, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sample {
+    #[prost(int64, tag = "2")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "integer")]
+    pub(super) timestamp_ms: i64,
+    #[prost(double, tag = "1")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "double")]
+    pub(super) value: f64,
+}
+
+/// `Exemplar`.
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) labels: Vec<KeyValue>,
+    #[prost(double, tag = "2")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "double")]
+    pub(super) value: f64,
+    #[prost(int64, tag = "3")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "integer")]
+    pub(super) timestamp_ms: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn status<S: Serializer>(status: &i32, serializer: S) -> Result<S::Ok, S::Error> {
+    let is_partial = *status == PartialStatus::Partial as i32;
+    serializer.serialize_str(if is_partial { "PARTIAL" } else { "COMPLETE" })
 }
 
 /// `SearchTagsResponse`.

@@ -31,11 +31,11 @@ fn response_of(answer: SearchAnswer, padded: bool) -> SearchResponse {
     SearchResponse { traces, metrics: metrics_of(&cost) }
 }
 
-fn metrics_of(cost: &Cost) -> SearchMetrics {
+pub(super) fn metrics_of(cost: &Cost) -> SearchMetrics {
     let Cost {
         inspected_bytes,
         inspected_traces,
-        // Tempo does not fill the field: the header has it.
+        // Tempo's searches do not fill the field: the header has it.
         inspected_spans: _,
         blocks,
         blocks_skipped,
@@ -50,6 +50,7 @@ fn metrics_of(cost: &Cost) -> SearchMetrics {
         completed_jobs: saturated(jobs),
         total_jobs: saturated(jobs),
         total_block_bytes: block_bytes,
+        inspected_spans: 0,
     }
 }
 

@@ -5,6 +5,7 @@
 //! evaluated whole, and left out everywhere else: an answer does not depend on how spans were cut into blocks.
 
 mod find;
+mod metrics;
 mod names;
 mod search;
 mod sources;
@@ -20,7 +21,7 @@ use crate::failure::{Failure, Kind};
 use crate::ingester::Ingester;
 use crate::runtime::Cpu;
 use crate::scan::ScanCost;
-use crate::traceql::TraceMatch;
+use crate::traceql::{Series, Slots, TraceMatch};
 
 pub use crate::otlp::JsonStyle;
 
@@ -33,6 +34,9 @@ pub struct Config {
     pub assembled_spans_max: usize,
     /// Bytes of distinct tag values that one question may gather.
     pub tag_values_bytes_max: usize,
+    /// Samples (series times steps) that a part of a metrics answer holds in memory; about 16 bytes each. A query has at most
+    /// `concurrent_units` parts.
+    pub metrics_samples_max: usize,
 }
 
 impl Default for Config {
@@ -41,6 +45,7 @@ impl Default for Config {
             concurrent_units: 4,
             assembled_spans_max: 256 * 1024,
             tag_values_bytes_max: 64 << 20,
+            metrics_samples_max: 8 * 1024 * 1024,
         }
     }
 }
@@ -72,6 +77,30 @@ pub struct SearchRequest {
 pub struct SearchAnswer {
     /// Newest first, ties by trace id.
     pub traces: Vec<TraceMatch>,
+    pub cost: Cost,
+}
+
+/// A metrics query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsRequest {
+    /// TraceQL with a metrics stage.
+    pub query: String,
+    /// Spans count in the slot that they start in.
+    pub slots: Slots,
+    /// Most exemplars in the answer; the query's own hint goes before it, up to `exemplars_max`.
+    pub exemplars: usize,
+    pub exemplars_max: usize,
+    /// Most series; 0: all.
+    pub max_series: usize,
+}
+
+/// The series of a metrics query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsAnswer {
+    /// By the number of labels, then label by label.
+    pub series: Vec<Series>,
+    /// Whether there were more series than wanted.
+    pub is_cut: bool,
     pub cost: Cost,
 }
 

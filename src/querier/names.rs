@@ -61,6 +61,41 @@ impl Querier {
         Unread { groups, jobs }
     }
 
+    /// At least the names on spans of the window: of every unit that overlaps it. No span is read.
+    pub(super) async fn all_names(
+        &self,
+        sources: &Sources,
+        window: &RangeInclusive<u64>,
+        names: &mut Names,
+    ) {
+        for block in sources.blocks.iter().chain(&sources.elsewhere) {
+            let zones = block.zones();
+            let units = zones.units.iter();
+            let present: BTreeSet<u32> =
+                units.flat_map(|unit| unit.keys.iter().map(|key| key.key)).collect();
+            for key in present {
+                let key = &zones.keys[key as usize];
+                names.entry(scope_of(key.scope())).or_default().insert(key.key.clone());
+            }
+        }
+        let (pin, window) = (sources.pin.clone(), window.clone());
+        let mut into = std::mem::take(names);
+        let collect = move || {
+            let overlaps = |spans: &Spans, row: usize| {
+                let end = spans.end[row].max(spans.start[row]);
+                spans.start[row] <= *window.end() && end >= *window.start()
+            };
+            let rows = pin.live_ids().into_iter().flat_map(|id| pin.live_rows(id));
+            let chunks = pin.live_chunks();
+            for (spans, mut kept) in chunks.iter().zip(marks(&chunks, rows)) {
+                kept.iter_mut().enumerate().for_each(|(row, kept)| *kept &= overlaps(spans, row));
+                add_names(spans, &kept, &mut into);
+            }
+            into
+        };
+        *names = self.cpu.run(collect).await;
+    }
+
     /// The names of live traces. Whether nothing is left to know of split ones: one without a live span in the window may have a
     /// stored one there.
     async fn live_names(

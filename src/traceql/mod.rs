@@ -19,6 +19,7 @@ mod bind;
 mod each;
 mod filter;
 mod leaf;
+mod metrics;
 mod need;
 mod plan;
 mod result;
@@ -42,6 +43,9 @@ use crate::columns::{Batch, Projection};
 use crate::scan::Need;
 use crate::trace::{SpanId, TraceId, Value};
 
+pub use self::metrics::{
+    Exemplar, MetricsAsk, MetricsQuery, Partial, Series, Slots, compile_metrics,
+};
 pub use self::values::{TagType, TagValue, ValueQuery, ValueSet, compile_values};
 pub use traceql_grammar::Error;
 
@@ -119,6 +123,11 @@ pub enum EvalError {
         "a structural operator has several spansets on one side: join them by | coalesce() first"
     )]
     SeveralSpansets,
+    #[error(
+        "the answer needs more than {max} samples in memory (metrics_samples_max): group by attributes with fewer values, or ask \
+         for a longer step"
+    )]
+    TooManySamples { max: usize },
 }
 
 /// Reads, checks and binds a query. No text means `{}`; a metrics stage is accepted and kept for [`Query::tree`].

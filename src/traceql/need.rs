@@ -13,8 +13,12 @@ const ALTERNATIVES_MAX: usize = 64;
 
 /// The columns that evaluating a plan and telling its results read.
 pub(super) fn projection(plan: &Plan) -> Projection {
-    let mut projection =
-        Projection::default().with([SpanColumn::SpanId, SpanColumn::Start, SpanColumn::Duration]);
+    fields(plan).with([SpanColumn::SpanId, SpanColumn::Start, SpanColumn::Duration])
+}
+
+/// The columns that evaluating a plan reads.
+pub(super) fn fields(plan: &Plan) -> Projection {
+    let mut projection = Projection::default();
     for mention in &plan.mentions {
         add_field(&mut projection, &mention.field);
     }

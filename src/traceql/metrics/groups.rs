@@ -1,0 +1,151 @@
+//! Which series a span belongs to: the labels of each series, found by the values of the grouping attributes.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+use traceql_grammar::ast::{Attribute, Scope};
+
+use super::super::rows::Rows;
+use super::super::value::Val;
+use super::picked::{Coded, narrow, put_key};
+use crate::trace::Value;
+
+/// Labels of a series, in order.
+pub(super) type Labels = Vec<(String, Value)>;
+
+/// The grouping of a metrics function.
+#[derive(Debug, Clone)]
+pub(super) struct Grouping {
+    /// Each attribute with the key of its label.
+    by: Vec<(Attribute, String)>,
+    /// The label `__name__` of the one series without grouping; none where the series has another label.
+    name: Option<&'static str>,
+}
+
+/// Series that were seen, by their labels.
+#[derive(Default)]
+pub(super) struct Groups {
+    labels: Vec<Labels>,
+    index: HashMap<Vec<u8>, u32, FixedState>,
+}
+
+impl Grouping {
+    pub(super) fn new(by: &[Attribute], name: Option<&'static str>) -> Self {
+        Self { by: by.iter().map(|field| (field.clone(), field.to_string())).collect(), name }
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.by.is_empty()
+    }
+
+    /// The labels of the one series there is without grouping.
+    pub(super) fn ungrouped(&self) -> Labels {
+        let name = self.name.filter(|_| self.is_none());
+        let label = |name: &str| ("__name__".to_owned(), Value::String(name.to_owned()));
+        name.map(label).into_iter().collect()
+    }
+
+    /// The series of each picked span.
+    pub(super) fn series(&self, rows: &Rows<'_>, picked: &[u32], groups: &mut Groups) -> Vec<u32> {
+        let coded: Vec<Coded<'_>> =
+            self.by.iter().map(|(field, _)| Coded::of(rows, field, picked)).collect();
+        let Some((codes, tuples)) = combined(&coded) else {
+            return vec![groups.of(self.ungrouped()); picked.len()];
+        };
+        let series: Vec<u32> = tuples
+            .iter()
+            .map(|tuple| {
+                let values = tuple.iter().zip(&coded).map(|(code, of)| &of.values[*code as usize]);
+                groups.of(self.labels(values))
+            })
+            .collect();
+        codes.into_iter().map(|code| series[code as usize]).collect()
+    }
+
+    /// Missing values have no label; if all are missing, the first label is `nil` unless the series has another label.
+    fn labels<'a>(&self, values: impl Iterator<Item = &'a Val<'a>>) -> Labels {
+        let mut labels = Labels::new();
+        for ((field, key), value) in self.by.iter().zip(values) {
+            let value = match value {
+                Val::Nil if is_service(field) => Value::String(String::new()),
+                Val::Nil => continue,
+                value => value.to_value(),
+            };
+            labels.push((key.clone(), value));
+        }
+        if labels.is_empty() && self.name.is_some() {
+            let (_, key) = &self.by[0];
+            labels.push((key.clone(), Val::Nil.to_value()));
+        }
+        labels
+    }
+}
+
+/// A resource without a service's name counts as one with the empty name, as everywhere.
+pub(super) fn is_service(field: &Attribute) -> bool {
+    matches!(field, Attribute::Named { scope: Scope::Resource, name } if name == "service.name")
+}
+
+/// One code for each span that stands for the codes of all fields, and what it stands for. None without fields.
+fn combined(coded: &[Coded<'_>]) -> Option<(Vec<u32>, Vec<Vec<u32>>)> {
+    let (first, others) = coded.split_first()?;
+    let mut codes = first.codes.clone();
+    let mut tuples: Vec<Vec<u32>> =
+        (0..first.values.len()).map(|code| vec![narrow(code)]).collect();
+    for other in others {
+        let mut known: HashMap<(u32, u32), u32, FixedState> = HashMap::default();
+        let mut next: Vec<Vec<u32>> = Vec::new();
+        let mut last = None;
+        for (code, other) in codes.iter_mut().zip(&other.codes) {
+            let pair = (*code, *other);
+            *code = match last {
+                Some((same, code)) if same == pair => code,
+                _ => *known.entry(pair).or_insert_with(|| {
+                    let mut tuple = tuples[pair.0 as usize].clone();
+                    tuple.push(pair.1);
+                    next.push(tuple);
+                    narrow(next.len() - 1)
+                }),
+            };
+            last = Some((pair, *code));
+        }
+        tuples = next;
+    }
+    Some((codes, tuples))
+}
+
+impl Groups {
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub(super) fn into_labels(self) -> Vec<Labels> {
+        self.labels
+    }
+
+    pub(super) fn labels(&self) -> &[Labels] {
+        &self.labels
+    }
+
+    /// The series with these labels.
+    pub(super) fn of(&mut self, labels: Labels) -> u32 {
+        let (mut key, mut part) = (Vec::new(), Vec::new());
+        for (name, value) in &labels {
+            for value in [Val::text(name), Val::of_value(value)] {
+                part.clear();
+                put_key(&value, &mut part);
+                key.extend(part.len().to_le_bytes());
+                key.append(&mut part);
+            }
+        }
+        match self.index.get(key.as_slice()) {
+            Some(series) => *series,
+            None => {
+                let series = narrow(self.labels.len());
+                self.labels.push(labels);
+                self.index.insert(key, series);
+                series
+            }
+        }
+    }
+}
