@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::sources::{Job, Sources};
 use super::split::Group;
 use super::{Cost, MetricsAnswer, MetricsRequest, Querier, TagScope, refused, tags};
-use crate::columns::Batch;
+use crate::columns::{Batch, batch};
 use crate::failure::Failure;
 use crate::scan::{Scan, ScanCost};
 use crate::tenant::TenantId;
@@ -115,12 +115,13 @@ impl Querier {
         let (run, keys) = (Arc::clone(run), keys.clone());
         let observe = move || {
             let all = |_: TraceId| true;
-            if !run.observe(&assembled.batch(&run.scan.projection), &all)? {
+            let (layout, chunks) = (assembled.layout(), assembled.spans());
+            if !run.observe(&batch(&chunks, &layout, &run.scan.projection), &all)? {
                 return Ok(());
             }
             for keys in &keys {
-                let scan = run.scan_of(keys);
-                run.observe_attributes(&assembled.batch(&scan.projection), keys, &all)?;
+                let projection = run.scan_of(keys).projection;
+                run.observe_attributes(&batch(&chunks, &layout, &projection), keys, &all)?;
             }
             Ok(())
         };
