@@ -6,10 +6,11 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
+use super::names::Names;
 use super::sources::{Job, Sources};
 use super::split::Group;
 use super::{Cost, MetricsAnswer, MetricsRequest, Querier, TagScope, refused};
-use crate::columns::Batch;
+use crate::columns::{Batch, batch};
 use crate::failure::Failure;
 use crate::scan::{Scan, ScanCost};
 use crate::tenant::TenantId;
@@ -95,7 +96,7 @@ impl Querier {
 
     /// All keys of span attributes in the window.
     async fn key_groups(&self, run: &Run, sources: &Sources) -> KeyGroups {
-        let mut names = super::names::Names::new();
+        let mut names = Names::new();
         self.all_names(sources, &run.scan.window, &mut names).await;
         let keys: Vec<String> =
             names.remove(&TagScope::Span).unwrap_or_default().into_iter().collect();
@@ -115,12 +116,13 @@ impl Querier {
         let (run, keys) = (Arc::clone(run), keys.clone());
         let observe = move || {
             let all = |_: TraceId| true;
-            if !run.observe(&assembled.batch(&run.scan.projection), &all)? {
+            let (layout, chunks) = (assembled.layout(), assembled.spans());
+            if !run.observe(&batch(&chunks, &layout, &run.scan.projection), &all)? {
                 return Ok(());
             }
             for keys in &keys {
-                let scan = run.scan_of(keys);
-                run.observe_attributes(&assembled.batch(&scan.projection), keys, &all)?;
+                let projection = run.scan_of(keys).projection;
+                run.observe_attributes(&batch(&chunks, &layout, &projection), keys, &all)?;
             }
             Ok(())
         };

@@ -70,11 +70,7 @@ impl Querier {
     ) {
         for block in sources.blocks.iter().chain(&sources.elsewhere) {
             let zones = block.zones();
-            let units = zones.units.iter();
-            let present: BTreeSet<u32> =
-                units.flat_map(|unit| unit.keys.iter().map(|key| key.key)).collect();
-            for key in present {
-                let key = &zones.keys[key as usize];
+            for key in &zones.keys {
                 names.entry(scope_of(key.scope())).or_default().insert(key.key.clone());
             }
         }

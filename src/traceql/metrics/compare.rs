@@ -94,8 +94,8 @@ impl Comparison {
         ]);
     }
 
-    /// The side of each picked span: 1 if it is selected.
-    pub(super) fn sides(&self, rows: &Rows<'_>, picked: &Picked) -> Vec<u8> {
+    /// The picked spans, each on its side.
+    pub(super) fn split<'a>(&self, rows: &'a Rows<'a>, picked: &'a Picked) -> Split<'a> {
         let selected = rows.truth(&self.selection, Owner::Span, None);
         let is_within =
             |start: u64| self.window.is_none_or(|(after, until)| after < start && start <= until);
@@ -103,7 +103,8 @@ impl Comparison {
             let row = *row as usize;
             u8::from(selected.value(row) && is_within(rows.batch.start[row]))
         };
-        picked.rows.iter().map(side).collect()
+        let sides = picked.rows.iter().map(side).collect();
+        Split { rows, picked, sides }
     }
 
     pub(super) fn finish(&self, compared: Compared, slots: usize) -> Vec<Row> {
@@ -167,18 +168,19 @@ impl Counts {
     }
 }
 
-/// Picked spans with the side of each.
-pub(super) struct Sided<'a> {
-    pub(super) rows: &'a Rows<'a>,
-    pub(super) picked: &'a Picked,
-    pub(super) sides: &'a [u8],
+/// Picked spans, each on its side.
+pub(super) struct Split<'a> {
+    rows: &'a Rows<'a>,
+    picked: &'a Picked,
+    /// 1 if it is selected.
+    sides: Vec<u8>,
 }
 
-impl Sided<'_> {
+impl Split<'_> {
     /// The spans of each code, by side.
     fn count(&self, codes: &[u32], count: usize) -> Vec<[Counts; 2]> {
         let mut counts: Vec<[Counts; 2]> = vec![<[Counts; 2]>::default(); count];
-        for ((code, slot), side) in codes.iter().zip(&self.picked.slots).zip(self.sides) {
+        for ((code, slot), side) in codes.iter().zip(&self.picked.slots).zip(&self.sides) {
             counts[*code as usize][usize::from(*side)].add(*slot, 1);
         }
         counts
@@ -190,15 +192,15 @@ impl Compared {
     ///
     /// # Errors
     /// If there are too many distinct values for `max` samples.
-    pub(super) fn add_common(&mut self, sided: &Sided<'_>, max: usize) -> Result<(), EvalError> {
+    pub(super) fn add_common(&mut self, split: &Split<'_>, max: usize) -> Result<(), EvalError> {
         for intrinsic in INTRINSICS {
-            self.add_field(sided, &Attribute::Intrinsic(intrinsic), max)?;
+            self.add_field(split, &Attribute::Intrinsic(intrinsic), max)?;
         }
-        let batch = sided.rows.batch;
+        let batch = split.rows.batch;
         let service = Attribute::Named { scope: Scope::Resource, name: "service.name".to_owned() };
-        self.add_field(sided, &service, max)?;
-        let (codes, resources) = resources(batch, &sided.picked.rows);
-        let counted = sided.count(&codes, resources.len());
+        self.add_field(split, &service, max)?;
+        let (codes, resources) = resources(batch, &split.picked.rows);
+        let counted = split.count(&codes, resources.len());
         for (resource, counts) in resources.into_iter().zip(&counted) {
             let view = resource.view();
             for (scope, attributes) in [
@@ -223,13 +225,13 @@ impl Compared {
     /// If there are too many distinct values for `max` samples.
     pub(super) fn add_field(
         &mut self,
-        sided: &Sided<'_>,
+        split: &Split<'_>,
         field: &Attribute,
         max: usize,
     ) -> Result<(), EvalError> {
-        let Coded { codes, values } = Coded::of(sided.rows, field, &sided.picked.rows);
+        let Coded { codes, values } = Coded::of(split.rows, field, &split.picked.rows);
         let key = field.to_string();
-        for (value, counts) in values.iter().zip(&sided.count(&codes, values.len())) {
+        for (value, counts) in values.iter().zip(&split.count(&codes, values.len())) {
             match value {
                 Val::Nil if is_service(field) => {
                     self.add_counts(&key, &Val::text(""), counts, max)?;

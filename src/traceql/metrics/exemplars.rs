@@ -103,7 +103,9 @@ impl Exemplars {
         }
         for (from, best) in other.best.into_iter().enumerate() {
             let place = series[from / self.parts] as usize * self.parts + from % self.parts;
-            best.into_iter().for_each(|best| self.offer(place, best));
+            if let Some(best) = best {
+                self.offer(place, best);
+            }
         }
     }
 

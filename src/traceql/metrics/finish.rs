@@ -12,7 +12,7 @@ use super::{Aggregate, Exemplar, Grouped, Series};
 use crate::trace::Value;
 
 /// The series of a function, unsorted.
-pub(super) fn rows(aggregate: &Aggregate, grouped: Grouped, slots: &Slots) -> Vec<Row> {
+pub(super) fn rows(aggregate: &Aggregate, grouped: &Grouped, slots: &Slots) -> Vec<Row> {
     let per_unit = aggregate.per_unit;
     match &grouped.cells {
         Cells::Counts(counts) => {
@@ -23,19 +23,19 @@ pub(super) fn rows(aggregate: &Aggregate, grouped: Grouped, slots: &Slots) -> Ve
                 let values = vec![0.0; slots.count()];
                 return vec![Row { labels, values, exemplars: Vec::new() }];
             }
-            plain(&grouped, counts, |count| float(*count) / per)
+            plain(grouped, counts, |count| float(*count) / per)
         }
         Cells::Least(values) | Cells::Most(values) => {
-            plain(&grouped, values, |value| value / per_unit)
+            plain(grouped, values, |value| value / per_unit)
         }
         Cells::Sums(sums) if aggregate.op == MetricsOp::AvgOverTime => {
-            plain(&grouped, sums, |sum| sum.mean() / per_unit)
+            plain(grouped, sums, |sum| sum.mean() / per_unit)
         }
-        Cells::Sums(sums) => plain(&grouped, sums, |sum| sum.total() / per_unit),
+        Cells::Sums(sums) => plain(grouped, sums, |sum| sum.total() / per_unit),
         Cells::Buckets(_) if aggregate.op == MetricsOp::QuantileOverTime => {
-            quantiles(aggregate, &grouped, slots)
+            quantiles(aggregate, grouped, slots)
         }
-        Cells::Buckets(_) => histogram(aggregate, &grouped),
+        Cells::Buckets(_) => histogram(aggregate, grouped),
     }
 }
 

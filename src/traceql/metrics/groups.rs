@@ -47,15 +47,15 @@ impl Grouping {
 
     /// The series of each picked span.
     pub(super) fn series(&self, rows: &Rows<'_>, picked: &[u32], groups: &mut Groups) -> Vec<u32> {
-        let coded: Vec<Coded<'_>> =
+        let fields: Vec<Coded<'_>> =
             self.by.iter().map(|(field, _)| Coded::of(rows, field, picked)).collect();
-        let Some((codes, tuples)) = combined(&coded) else {
+        let Some((codes, tuples)) = combined(&fields) else {
             return vec![groups.of(self.ungrouped()); picked.len()];
         };
         let series: Vec<u32> = tuples
             .iter()
             .map(|tuple| {
-                let values = tuple.iter().zip(&coded).map(|(code, of)| &of.values[*code as usize]);
+                let values = tuple.iter().zip(&fields).map(|(code, of)| &of.values[*code as usize]);
                 groups.of(self.labels(values))
             })
             .collect();
@@ -87,8 +87,8 @@ pub(super) fn is_service(field: &Attribute) -> bool {
 }
 
 /// One code for each span that stands for the codes of all fields, and what it stands for. None without fields.
-fn combined(coded: &[Coded<'_>]) -> Option<(Vec<u32>, Vec<Vec<u32>>)> {
-    let (first, others) = coded.split_first()?;
+fn combined(fields: &[Coded<'_>]) -> Option<(Vec<u32>, Vec<Vec<u32>>)> {
+    let (first, others) = fields.split_first()?;
     let mut codes = first.codes.clone();
     let mut tuples: Vec<Vec<u32>> =
         (0..first.values.len()).map(|code| vec![narrow(code)]).collect();
@@ -138,14 +138,9 @@ impl Groups {
                 key.append(&mut part);
             }
         }
-        match self.index.get(key.as_slice()) {
-            Some(series) => *series,
-            None => {
-                let series = narrow(self.labels.len());
-                self.labels.push(labels);
-                self.index.insert(key, series);
-                series
-            }
-        }
+        *self.index.entry(key).or_insert_with(|| {
+            self.labels.push(labels);
+            narrow(self.labels.len() - 1)
+        })
     }
 }

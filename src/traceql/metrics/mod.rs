@@ -23,7 +23,7 @@ use traceql_grammar::ast::{
 };
 
 use self::cells::{Buckets, Cells, Grid};
-use self::compare::{Compared, Comparison, Sided};
+use self::compare::{Compared, Comparison};
 use self::exemplars::Exemplars;
 use self::groups::{Grouping, Groups};
 use self::picked::{Number, Picked, numbers};
@@ -121,7 +121,9 @@ pub fn compile_metrics(text: &str) -> Result<Option<MetricsQuery>, Error> {
         MetricsFirst::Compare { selection, top, start_unix_nano, end_unix_nano } => {
             let bound = Comparison::bind(&selection, top, (start_unix_nano, end_unix_nano));
             let (comparison, fields) = bound.map_err(|error| error.with_text(text))?;
-            fields.iter().for_each(|field| need::add_field(&mut projection, field));
+            for field in &fields {
+                need::add_field(&mut projection, field);
+            }
             Comparison::project(&mut projection);
             First::Compare(comparison)
         }
@@ -269,9 +271,7 @@ impl MetricsQuery {
                 aggregate.observe(&rows, &picked, grouped, max)?;
             }
             (First::Compare(comparison), Body::Compared(compared)) => {
-                let sides = comparison.sides(&rows, &picked);
-                let sided = Sided { rows: &rows, picked: &picked, sides: &sides };
-                compared.add_common(&sided, max)?;
+                compared.add_common(&comparison.split(&rows, &picked), max)?;
             }
             _ => unreachable!("a partial is made by its query"),
         }
@@ -295,11 +295,10 @@ impl MetricsQuery {
             return Ok(());
         };
         let rows = self.query.rows(batch);
-        let sides = comparison.sides(&rows, &picked);
-        let sided = Sided { rows: &rows, picked: &picked, sides: &sides };
+        let split = comparison.split(&rows, &picked);
         for key in keys.iter().filter(|key| batch.attributes.contains_key(*key)) {
             let field = Attribute::Named { scope: Scope::Span, name: key.clone() };
-            compared.add_field(&sided, &field, into.samples_max)?;
+            compared.add_field(&split, &field, into.samples_max)?;
         }
         Ok(())
     }
@@ -326,7 +325,7 @@ impl MetricsQuery {
         let Partial { slots, exemplars, samples_max: _, body } = partial;
         let mut rows = match (&self.first, body) {
             (First::Aggregate(aggregate), Body::Grouped(grouped)) => {
-                finish::rows(aggregate, *grouped, &slots)
+                finish::rows(aggregate, &grouped, &slots)
             }
             (First::Compare(comparison), Body::Compared(compared)) => {
                 comparison.finish(*compared, slots.count())

@@ -70,7 +70,7 @@ impl<'a> Coded<'a> {
             Attribute::Named { scope: Scope::Span, name } => match batch.attributes.get(name) {
                 None => Self { codes: vec![0; picked.len()], values: vec![Val::Nil] },
                 Some(values) => match only_strings(values) {
-                    Some(strings) => Self::by_dictionary(strings, picked, Val::Nil),
+                    Some(strings) => Self::by_dictionary(strings, picked, &Val::Nil),
                     None => Self::by_value(picked, at),
                 },
             },
@@ -93,12 +93,12 @@ impl<'a> Coded<'a> {
 
     fn by_texts(strings: Option<&'a Strings>, picked: &[u32]) -> Self {
         match strings {
-            Some(strings) => Self::by_dictionary(strings, picked, Val::text("")),
+            Some(strings) => Self::by_dictionary(strings, picked, &Val::text("")),
             None => Self { codes: vec![0; picked.len()], values: vec![Val::text("")] },
         }
     }
 
-    fn by_dictionary(strings: &'a Strings, picked: &[u32], missing: Val<'a>) -> Self {
+    fn by_dictionary(strings: &'a Strings, picked: &[u32], missing: &Val<'a>) -> Self {
         let mut compact = Compact::new(strings.values().len() + 1);
         let none = strings.values().len();
         let mut values = Vec::new();
@@ -167,14 +167,12 @@ impl<'a> Coded<'a> {
                 }
                 key.clear();
                 put_key(&value, &mut key);
-                let code = match known.get(key.as_slice()) {
-                    Some(code) => *code,
-                    None => {
-                        let code = narrow(values.len());
-                        known.insert(key.clone(), code);
-                        values.push(value.clone());
-                        code
-                    }
+                let code = if let Some(code) = known.get(key.as_slice()) {
+                    *code
+                } else {
+                    known.insert(key.clone(), narrow(values.len()));
+                    values.push(value.clone());
+                    narrow(values.len() - 1)
                 };
                 last = Some((value, code));
                 code
