@@ -76,6 +76,7 @@ impl SimulatedDisk {
 
     /// The same disk as one process sees it: after the next crash nothing is changed through it, whatever of that process still
     /// runs in the test.
+    #[must_use]
     pub fn of_one_process(&self) -> Self {
         let boot = Some(self.state.lock().boot);
         Self { state: Arc::clone(&self.state), boot }
