@@ -59,7 +59,7 @@ pub struct Zone {
     /// Spans with status error.
     #[prost(uint64, tag = "12")]
     pub errors: u64,
-    /// Distinct span names, if at most [`VALUES_MAX`].
+    /// Distinct span names, if at most 64.
     #[prost(message, optional, tag = "13")]
     pub names: Option<TextSet>,
     #[prost(message, repeated, tag = "14")]
@@ -82,7 +82,7 @@ pub struct KeyZone {
     /// Values, of any type.
     #[prost(uint64, tag = "2")]
     pub present: u64,
-    /// All texts, if there are at most [`VALUES_MAX`] and each is short.
+    /// All texts, if there are at most 64 and each is short.
     #[prost(message, optional, tag = "3")]
     pub texts: Option<TextSet>,
     /// Smallest and largest number, ints told as doubles (rounded outwards), if there are numbers and no NaN.
