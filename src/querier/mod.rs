@@ -31,7 +31,7 @@ pub struct Config {
     pub concurrent_units: usize,
     /// Spans of split traces that are put together at once.
     pub assembled_spans_max: usize,
-    /// Samples (series times steps) that a part of a metrics answer holds in memory; about 16 bytes each. A query has at most
+    /// Samples (series times steps) that a part of a metrics answer holds in memory, 8 to 24 bytes each. A query has at most
     /// `concurrent_units` parts.
     pub metrics_samples_max: usize,
 }
