@@ -1,3 +1,5 @@
+//! Parameters to requests, and series to JSON, by table.
+
 use super::*;
 use crate::api::json::to_json;
 use crate::trace::TraceId;

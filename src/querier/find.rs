@@ -53,9 +53,9 @@ impl Querier {
             let offset = u32::try_from(chunks.len()).expect("few chunks");
             let (live_chunks, live_rows) = self.live_rows(&pin, id).await;
             let moved = |row: RowRef| RowRef { chunk: row.chunk + offset, ..row };
+            let is_live = !live_rows.is_empty();
             rows.extend(live_rows.into_iter().map(moved));
             chunks.extend(live_chunks);
-            let is_live = !rows.is_empty();
             for Part { spans, read, is_shared: _ } in
                 self.stored_parts(tenant, &pin, (id, is_live), window.as_ref(), &mut cost).await?
             {

@@ -34,7 +34,7 @@ pub struct Config {
     pub assembled_spans_max: usize,
     /// Bytes of distinct tag values that one question may gather.
     pub tag_values_bytes_max: usize,
-    /// Samples (series times steps) that a part of a metrics answer holds in memory; about 16 bytes each. A query has at most
+    /// Samples (series times steps) that a part of a metrics answer holds in memory, 8 to 24 bytes each. A query has at most
     /// `concurrent_units` parts.
     pub metrics_samples_max: usize,
 }

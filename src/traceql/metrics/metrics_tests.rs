@@ -1,3 +1,5 @@
+//! Metrics queries over batches built by hand.
+
 use super::super::testing::{TestSpan, batch, projected, span, text, texts};
 use super::*;
 use crate::trace::Value;
