@@ -258,6 +258,12 @@ fn api_config(config: &Config) -> api::Config {
         max_duration: frontend.search.max_duration,
         max_query_expression_size_bytes: any(frontend.max_query_expression_size_bytes),
         api_timeout,
+        metrics: api::MetricsLimits {
+            max_duration: frontend.metrics.max_duration,
+            max_exemplars: frontend.metrics.max_exemplars,
+            max_response_series: frontend.metrics.max_response_series,
+            max_intervals: frontend.metrics.max_intervals,
+        },
         ..defaults
     }
 }

@@ -58,7 +58,6 @@ fn without_effect(config: &Config, findings: &mut Findings) {
             "stream_over_http_enabled",
         ),
         (asked.query_end_cutoff != usual.query_end_cutoff, "query_frontend.query_end_cutoff"),
-        (asked.metrics != usual.metrics, "query_frontend.metrics"),
         (
             config.querier.max_concurrent_queries != default.querier.max_concurrent_queries,
             "querier.max_concurrent_queries",
