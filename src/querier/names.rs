@@ -61,7 +61,7 @@ impl Querier {
         Unread { groups, jobs }
     }
 
-    /// At least the names on spans of the window: of every unit that overlaps it. No span is read.
+    /// At least the names on spans of the window: all that the opened blocks list. No span is read.
     pub(super) async fn all_names(
         &self,
         sources: &Sources,
