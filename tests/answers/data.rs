@@ -26,7 +26,7 @@ const SERVICES: u64 = 7;
 const NAMES: [&str; 9] =
     ["GET /", "GET /cart", "POST /order", "SELECT", "INSERT", "publish", "consume", "", "größe"];
 
-/// Numbers from a seed: `SplitMix64`.
+/// Numbers from a seed, by `SplitMix64`.
 pub(crate) struct Dice(pub u64);
 
 impl Dice {
@@ -134,7 +134,7 @@ fn parent(dice: &mut Dice, number: u64, first: u64, index: u64, count: u64) -> u
         (4, _) if dice.once_in(4) => 0,
         (5, _) if dice.once_in(4) => missing,
         (6, _) if dice.once_in(6) => first + index,
-        // A deep one.
+        // The cycle goes on; a trace as deep as it has spans.
         (1, 1 | 2) | (7, _) => first + index - 1,
         // The parent comes later.
         (8, _) if dice.once_in(5) && index + 1 < count => first + index + 1,

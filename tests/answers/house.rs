@@ -51,6 +51,13 @@ pub(crate) struct House {
     wal: Wal,
     clock: Clock,
     folder: TempDir,
+    sizes: Sizes,
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    max_block_spans: usize,
+    assembled_spans_max: usize,
 }
 
 impl House {
@@ -67,7 +74,11 @@ impl House {
         let clock = Clock::simulated(BEGIN + LENGTH);
         // In one form a few hundred spans make a block, in the others all do.
         let max_block_spans = if form == Form::Kept { 300 } else { 100_000 };
-        let mut house = Self::over(store, folder, clock, max_block_spans);
+        // Split traces are read in several groups, but where blocks are so many that it takes long.
+        let many = matches!(form, Form::ManyCuts | Form::S3);
+        let assembled_spans_max = if many { 100_000 } else { 2500 };
+        let sizes = Sizes { max_block_spans, assembled_spans_max };
+        let mut house = Self::over(store, folder, clock, sizes);
         house.ingester.recover().await.unwrap();
         match form {
             Form::Live => house.push_all(&dealt(spans, 7, 1)).await,
@@ -93,7 +104,8 @@ impl House {
         house
     }
 
-    fn over(store: Store, folder: TempDir, clock: Clock, max_block_spans: usize) -> Self {
+    fn over(store: Store, folder: TempDir, clock: Clock, sizes: Sizes) -> Self {
+        let Sizes { max_block_spans, assembled_spans_max } = sizes;
         let wal = open_wal(folder.path());
         let cpu = Cpu::new(None).unwrap();
         let blocks = Blocks::new(store.clone(), cpu.clone(), 64 << 20);
@@ -109,10 +121,9 @@ impl House {
         });
         let metrics = distributor::Metrics::default();
         let distributor = Distributor::new(ingester.clone(), cpu.clone(), metrics);
-        // Split traces are read in more than one group.
-        let config = querier::Config { assembled_spans_max: 2500, ..querier::Config::default() };
+        let config = querier::Config { assembled_spans_max, ..querier::Config::default() };
         let querier = Querier::new(ingester.clone(), blocks, cpu, config);
-        Self { querier, store, ingester, distributor, wal, clock, folder }
+        Self { querier, store, ingester, distributor, wal, clock, folder, sizes }
     }
 
     async fn push_all(&self, parts: &[Vec<Sent>]) {
@@ -134,11 +145,11 @@ impl House {
 
     /// The same bucket and log in another process, the old one gone without a word to the ingester.
     async fn restarted(self) -> Self {
-        let Self { store, wal, clock, folder, ingester, distributor, querier } = self;
+        let Self { store, wal, clock, folder, sizes, ingester, distributor, querier } = self;
         let live = ingester.live_spans();
         wal.close().await;
         drop((wal, ingester, distributor, querier));
-        let house = Self::over(store, folder, clock, 100_000);
+        let house = Self::over(store, folder, clock, sizes);
         house.ingester.recover().await.unwrap();
         assert_eq!(house.ingester.live_spans(), live, "all that was not in blocks is back");
         house
