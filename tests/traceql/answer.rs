@@ -142,7 +142,12 @@ fn short(id: TraceId) -> String {
 /// A line for each series.
 fn series_lines(found: &MetricsAnswer, ask: &Ask) -> Vec<String> {
     let MetricsAnswer { series, is_cut, cost: _ } = found;
-    let mut lines: Vec<String> = series.iter().map(|series| one_series(series, ask)).collect();
+    let is_told = |series: &&Series| {
+        let wanted = ask.label.as_ref();
+        wanted.is_none_or(|wanted| series.labels.iter().any(|(label, _)| label == wanted))
+    };
+    let mut lines: Vec<String> =
+        series.iter().filter(is_told).map(|series| one_series(series, ask)).collect();
     if *is_cut {
         lines.push("and more".to_owned());
     }
@@ -188,7 +193,8 @@ fn value(of: &Value) -> String {
 /// With nine digits, which is enough to check by hand.
 fn number(value: f64) -> String {
     let rounded: f64 = format!("{value:.8e}").parse().unwrap_or(value);
-    format!("{rounded}")
+    let is_tiny = rounded != 0.0 && rounded.abs() < 1e-4;
+    if is_tiny { format!("{rounded:e}") } else { format!("{rounded}") }
 }
 
 fn after_zero(unix_nano: u64) -> String {

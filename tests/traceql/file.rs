@@ -42,6 +42,8 @@ pub(crate) struct Ask {
     pub(crate) instant: bool,
     pub(crate) exemplars: usize,
     pub(crate) max_series: usize,
+    /// Only series with this label are told.
+    pub(crate) label: Option<String>,
 }
 
 impl Default for Ask {
@@ -57,6 +59,7 @@ impl Default for Ask {
             instant: false,
             exemplars: 0,
             max_series: 0,
+            label: None,
         }
     }
 }
@@ -194,6 +197,7 @@ impl Ask {
             ("step", text) => self.step = Some(length(text)?),
             ("instant", "") => self.instant = true,
             ("exemplars", text) => self.exemplars = number(text)?,
+            ("label", text) if !text.is_empty() => self.label = Some(text.to_owned()),
             ("series", text) => self.max_series = number(text)?,
             _ => return Err(format!("unknown option: {option}")),
         }
