@@ -23,6 +23,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use futures::future::join_all;
 use tempfile::TempDir;
 use vivace::runtime::Clock;
 use vivace::store::Store;
@@ -79,11 +80,20 @@ async fn check(path: &Path, text: &str) -> String {
         Err((line, wrong)) => return format!("{shown}:{line}: {wrong}\n"),
     };
     let mut wrong: BTreeMap<(usize, Vec<String>), Vec<Cut>> = BTreeMap::new();
-    for cut in CUTS {
-        let house = house(cut, &file.spans).await;
-        for (number, question) in file.questions.iter().enumerate() {
-            let found = answer::answer(&house, question).await;
-            if !answer::is_right(&question.answer, &found) {
+    let asked = CUTS.map(|cut| {
+        let file = &file;
+        async move {
+            let house = house(cut, &file.spans).await;
+            let mut answers = Vec::new();
+            for question in &file.questions {
+                answers.push(answer::answer(&house, question).await);
+            }
+            answers
+        }
+    });
+    for (cut, answers) in CUTS.into_iter().zip(join_all(asked).await) {
+        for (number, found) in answers.into_iter().enumerate() {
+            if !answer::is_right(&file.questions[number].answer, &found) {
                 wrong.entry((number, found)).or_default().push(cut);
             }
         }
