@@ -51,13 +51,10 @@ impl Node {
             MetricsExpr::Query(query) => {
                 let text = format!("{} | {}", query.pipeline, query.first);
                 let known = functions.iter().position(|(known, _)| *known == text);
-                let function = match known {
-                    Some(known) => known,
-                    None => {
-                        functions.push((text, Function::bind(query, hints)?));
-                        functions.len() - 1
-                    }
-                };
+                let function = known.unwrap_or(functions.len());
+                if known.is_none() {
+                    functions.push((text, Function::bind(query, hints)?));
+                }
                 Self::Function { function, second: query.second.clone() }
             }
             MetricsExpr::Number(value) => {
