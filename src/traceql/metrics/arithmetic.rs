@@ -165,6 +165,8 @@ fn each(row: Row, name: Option<String>, change: impl Fn(f64, usize) -> f64) -> R
     let mut exemplars: Vec<Candidate> = exemplars.into_iter().map(moved).collect();
     exemplars.retain(|one| !one.value.is_nan());
     exemplars.sort_by_key(|one| (one.start, one.trace));
+    // Both sides may have chosen the same span.
+    exemplars.dedup_by_key(|one| (one.start, one.trace));
     Row { labels, values, exemplars }
 }
 
