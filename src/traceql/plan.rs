@@ -2,7 +2,7 @@
 
 use regex::Regex;
 use traceql_grammar::ast::{
-    AggregateOp, Attribute, BinaryOp, Form, Intrinsic, Relation, Scope, Static,
+    AggregateOp, Attribute, BinaryOp, Direction, Form, Intrinsic, Relation, Scope, Static,
 };
 
 use super::value::{Compare, IntRange, Val, any_element, compare};
@@ -72,6 +72,8 @@ pub(super) enum Stage {
         label: String,
     },
     Coalesce,
+    /// Of each trace its earliest span.
+    Traces,
 }
 
 #[derive(Debug, Clone)]
@@ -80,6 +82,8 @@ pub(super) enum Spansets {
     Filter(usize),
     Both(Box<Spansets>, Box<Spansets>),
     Either(Box<Spansets>, Box<Spansets>),
+    /// The left side where the right side has nothing.
+    Without(Box<Spansets>, Box<Spansets>),
     Structural {
         relation: Relation,
         form: Form,
@@ -101,6 +105,21 @@ pub(super) struct ScalarFilter {
     pub(super) operand: Static,
 }
 
+/// By what an answer is ordered.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    pub(super) key: OrderKey,
+    pub(super) direction: Direction,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum OrderKey {
+    /// Spans, and what they are in, by their values.
+    Field(Expr),
+    /// Spansets by an aggregate.
+    Aggregate(AggregateOp, Option<Expr>),
+}
+
 /// A bound pipeline.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
@@ -111,6 +130,7 @@ pub(super) struct Plan {
     pub(super) mentions: Vec<Mention>,
     /// What is told of each span: the mentions, but an unscoped one as both of the fields that it may be.
     pub(super) shown: Vec<Mention>,
+    pub(super) order: Option<Order>,
     /// Structural operators relate spans under any top, not only under roots.
     pub(super) rootless: bool,
 }

@@ -2,7 +2,8 @@
 
 use traceql_grammar::ast::{Attribute, Intrinsic};
 
-use super::plan::{Mention, Owner, Plan, owner_of};
+use super::order::Rank;
+use super::plan::{Mention, Order, Owner, Plan, owner_of};
 use super::rows::{Place, Rows};
 use super::spansets::Spanset;
 use super::value::Val;
@@ -14,9 +15,11 @@ pub(super) fn trace_match(
     rows: &Rows<'_>,
     plan: &Plan,
     trace: usize,
-    spansets: Vec<Spanset>,
+    mut spansets: Vec<Spanset>,
     spans_max: usize,
 ) -> TraceMatch {
+    let order = plan.order.as_ref();
+    let rank = order.map(|order| put_in_order(rows, order, &mut spansets)).unwrap_or_default();
     let traces = &rows.batch.traces;
     let service = |stats: &crate::columns::ServiceStats| ServiceCount {
         service: traces.strings.text(stats.service).to_owned(),
@@ -30,6 +33,7 @@ pub(super) fn trace_match(
         root_service: traces.root_service(trace).to_owned(),
         root_name: traces.root_name(trace).to_owned(),
         services: traces.services(trace).iter().map(service).collect(),
+        rank,
         spansets: spansets
             .into_iter()
             .map(|spanset| spanset_match(rows, plan, spanset, spans_max))
@@ -37,19 +41,39 @@ pub(super) fn trace_match(
     }
 }
 
+/// Puts the spansets of a trace in the order that is asked for, and says where the trace stands.
+fn put_in_order(rows: &Rows<'_>, order: &Order, spansets: &mut Vec<Spanset>) -> Rank {
+    let mut ranked: Vec<(Rank, Spanset)> =
+        spansets.drain(..).map(|spanset| (order.of_spanset(rows, &spanset), spanset)).collect();
+    ranked.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let first = ranked.first().map(|(rank, _)| rank.clone()).unwrap_or_default();
+    spansets.extend(ranked.into_iter().map(|(_, spanset)| spanset));
+    first
+}
+
 fn spanset_match(rows: &Rows<'_>, plan: &Plan, spanset: Spanset, spans_max: usize) -> SpansetMatch {
     let batch = rows.batch;
     let Spanset { members, attributes } = spanset;
-    let mut members = members.into_rows();
+    let members = members.into_rows();
     let matched = u32::try_from(members.len()).expect("rows are u32");
-    let key = |row: &u32| (batch.start[*row as usize], batch.span_id[*row as usize], *row);
-    if spans_max > 0 && spans_max < members.len() {
-        members.select_nth_unstable_by_key(spans_max, key);
-        members.truncate(spans_max);
-    }
-    members.sort_unstable_by_key(key);
-    let spans = members.iter().map(|row| span_match(rows, plan, *row as usize)).collect();
+    let key = |row: u32| (batch.start[row as usize], batch.span_id[row as usize], row);
+    let spans = match &plan.order {
+        None => first_by(members, spans_max, key),
+        Some(order) => first_by(members, spans_max, |row| (order.of_span(rows, row), key(row))),
+    };
+    let spans = spans.into_iter().map(|row| span_match(rows, plan, row as usize)).collect();
     SpansetMatch { matched, attributes, spans }
+}
+
+/// The first `max` rows (0: all), in order.
+fn first_by<K: Ord>(rows: Vec<u32>, max: usize, key: impl Fn(u32) -> K) -> Vec<u32> {
+    let mut keyed: Vec<(K, u32)> = rows.into_iter().map(|row| (key(row), row)).collect();
+    if max > 0 && max < keyed.len() {
+        keyed.select_nth_unstable(max);
+        keyed.truncate(max);
+    }
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, row)| row).collect()
 }
 
 fn span_match(rows: &Rows<'_>, plan: &Plan, row: usize) -> SpanMatch {

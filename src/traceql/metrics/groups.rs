@@ -129,18 +129,23 @@ impl Groups {
 
     /// The series with these labels.
     pub(super) fn of(&mut self, labels: Labels) -> u32 {
-        let (mut key, mut part) = (Vec::new(), Vec::new());
-        for (name, value) in &labels {
-            for value in [Val::text(name), Val::of_value(value)] {
-                part.clear();
-                put_key(&value, &mut part);
-                key.extend(part.len().to_le_bytes());
-                key.append(&mut part);
-            }
-        }
-        *self.index.entry(key).or_insert_with(|| {
+        *self.index.entry(key(&labels)).or_insert_with(|| {
             self.labels.push(labels);
             narrow(self.labels.len() - 1)
         })
     }
+}
+
+/// Equal for equal labels in one order.
+pub(super) fn key<'a>(labels: impl IntoIterator<Item = &'a (String, Value)>) -> Vec<u8> {
+    let (mut key, mut part) = (Vec::new(), Vec::new());
+    for (name, value) in labels {
+        for value in [Val::text(name), Val::of_value(value)] {
+            part.clear();
+            put_key(&value, &mut part);
+            key.extend(part.len().to_le_bytes());
+            key.append(&mut part);
+        }
+    }
+    key
 }
