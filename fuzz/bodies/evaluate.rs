@@ -22,8 +22,8 @@ use vivace::store::{Store, keys};
 use vivace::tenant::TenantId;
 use vivace::trace::TraceId;
 use vivace::traceql::{
-    Ask, Error, EvalError, MetricsAsk, MetricsQuery, Partial, Query, Series, Slots, TraceMatch,
-    ValueSet, compile, compile_lenient, compile_metrics, compile_values,
+    Ask, Error, EvalError, MetricsAsk, MetricsQuery, Partial, Query, Rank, Series, Slots,
+    TraceMatch, ValueSet, compile, compile_lenient, compile_metrics, compile_values, limit_of,
 };
 
 use super::data::{self, BEGIN, LENGTH, SECOND, Sent};
@@ -80,19 +80,25 @@ pub(crate) fn check(text: &str) {
     match compile(text) {
         Ok(query) => {
             search(text, &query);
-            by_its_own_text(text, &query);
+            is_ordered(text, &query);
         }
-        Err(error) => is_refused_everywhere(text, &error),
+        Err(error) => is_refused(text, &error),
     }
     if let Ok(Some(query)) = compile_metrics(text) {
         metrics(text, &query);
     }
+    if let Ok(tree) = traceql_grammar::parse_valid(text) {
+        asks_the_same(text, &tree.to_string());
+    }
     values(text);
+    assert!(limit_of(text).is_none_or(|limit| limit > 0 || compile(text).is_err()), "{text:?}");
 }
 
-fn is_refused_everywhere(text: &str, error: &Error) {
+/// Arithmetic is for metrics only; all else is refused as a search and as a metrics query.
+fn is_refused(text: &str, error: &Error) {
     assert!(text.get(error.span.clone()).is_some(), "{text:?} has no {:?}", error.span);
-    assert!(compile_metrics(text).is_err(), "{text:?} is refused as a search only: {error}");
+    let is_arithmetic = error.detail.contains("arithmetic between metrics queries");
+    assert!(is_arithmetic || compile_metrics(text).is_err(), "{text:?} is no search: {error}");
 }
 
 fn search(text: &str, query: &Query) {
@@ -131,14 +137,37 @@ fn trace_of(batch: &Batch, row: usize) -> usize {
     batch.traces.first_row.partition_point(|first| *first as usize <= row) - 1
 }
 
-/// The canonical text asks the same.
-fn by_its_own_text(text: &str, query: &Query) {
-    let printed = query.tree().to_string();
+/// Where traces stand is one order of all of them.
+fn is_ordered(text: &str, query: &Query) {
+    let answers = PARTS.iter().map(|part| asked(query, &part.stored, &ALL, &|_| true));
+    let mut ranks: Vec<Rank> =
+        answers.flat_map(Result::unwrap_or_default).map(|found| found.rank).collect();
+    ranks.sort();
+    for (place, rank) in ranks.iter().enumerate() {
+        for later in ranks.iter().skip(place) {
+            let (one, other) = (rank.cmp(later), later.cmp(rank));
+            assert!(one.is_le() && one == other.reverse(), "{text:?}: {rank:?} and {later:?}");
+            assert!(query.is_ordered() || one.is_eq(), "{text:?} has no order");
+        }
+    }
+}
+
+/// The canonical text has the same answers.
+fn asks_the_same(text: &str, printed: &str) {
     // Printing adds parentheses: the text may be too deep to be read.
-    let Ok(again) = compile(&printed) else { return };
-    for part in &*PARTS {
-        let answer = |query| asked(query, &part.stored, &ALL, &|_| true);
-        assert_eq!(words(&answer(query)), words(&answer(&again)), "{text:?} as {printed:?}");
+    if let (Ok(query), Ok(again)) = (compile(text), compile(printed)) {
+        assert_eq!(query.limit(), again.limit(), "{text:?} as {printed:?}");
+        for part in &*PARTS {
+            let answer = |query| asked(query, &part.stored, &ALL, &|_| true);
+            assert_eq!(words(&answer(&query)), words(&answer(&again)), "{text:?} as {printed:?}");
+        }
+    }
+    if let (Ok(Some(query)), Ok(Some(again))) = (compile_metrics(text), compile_metrics(printed)) {
+        let slots = Slots::of_range(BEGIN, BEGIN + LENGTH, 60 * SECOND);
+        let answer = |query| observed(query, slots, PARTS.iter(), |part| part.stored.clone());
+        if let (Ok(one), Ok(other)) = (answer(&query), answer(&again)) {
+            are_equal(text, &one, &other);
+        }
     }
 }
 

@@ -99,10 +99,10 @@ const COMPARISONS: &[&str] = &["=", "!=", "<", "<=", ">", ">="];
 
 const SPANSET_OPERATORS: &[&str] = &[
     "&&", "||", ">", ">>", "<", "<<", "~", "!>", "!>>", "!<", "!<<", "!~", "&>", "&>>", "&<",
-    "&<<", "&~",
+    "&<<", "&~", "without", "without",
 ];
 
-const AGGREGATES: &[&str] = &["max", "min", "avg", "sum"];
+const AGGREGATES: &[&str] = &["max", "min", "avg", "sum", "count_distinct"];
 
 const OVER_TIME: &[&str] =
     &["min_over_time", "max_over_time", "avg_over_time", "sum_over_time", "histogram_over_time"];
@@ -140,15 +140,67 @@ impl Grower<'_> {
     }
 
     fn query(&mut self, out: &mut String) {
-        match self.longer(6) {
-            0..=2 => self.pipeline(out),
-            3 => self.wrapped(out),
+        match self.longer(8) {
+            0..=2 => self.search(out),
+            3 => {
+                self.wrapped(out);
+                self.order(out);
+            }
+            4 => self.arithmetic(out),
             _ => {
                 self.pipeline(out);
                 self.metrics(out);
             }
         }
         self.hints(out);
+    }
+
+    fn search(&mut self, out: &mut String) {
+        self.pipeline(out);
+        self.order(out);
+    }
+
+    fn order(&mut self, out: &mut String) {
+        match self.longer(7) {
+            1..=3 => {
+                out.push_str(" | order by ");
+                match self.below(4) {
+                    0 => out.push_str("count()"),
+                    1 => self.aggregate(out),
+                    2 => self.number(out),
+                    _ => self.attribute(out),
+                }
+                self.put(&["", " asc", " desc"], out);
+                self.put(&["", " | limit 2"], out);
+            }
+            4 => out.push_str(" | limit 3"),
+            _ => {}
+        }
+    }
+
+    /// Of metrics queries and numbers.
+    fn arithmetic(&mut self, out: &mut String) {
+        self.series(out);
+        out.push(' ');
+        self.put(&["+", "-", "*", "/"], out);
+        out.push(' ');
+        match self.longer(4) {
+            0 => self.put(&["2", "0", "-1", "0.5", "1s", "(3 / 2)"], out),
+            1 => {
+                out.push('(');
+                self.arithmetic(out);
+                out.push(')');
+            }
+            _ => self.series(out),
+        }
+        self.second(out);
+    }
+
+    fn series(&mut self, out: &mut String) {
+        out.push('(');
+        self.pipeline(out);
+        self.metrics(out);
+        out.push(')');
     }
 
     /// Pipelines as operands: they stand alone.
@@ -181,7 +233,7 @@ impl Grower<'_> {
     }
 
     fn stage(&mut self, out: &mut String) {
-        match self.longer(7) {
+        match self.longer(9) {
             1 => self.spansets(out),
             2 => self.scalar(out),
             3 => {
@@ -195,6 +247,7 @@ impl Grower<'_> {
                 out.push(')');
             }
             5 => out.push_str("coalesce()"),
+            6 | 7 => out.push_str("traces()"),
             _ => out.push_str("{ }"),
         }
     }
@@ -206,10 +259,8 @@ impl Grower<'_> {
                 self.compared_to(&["1", "2", "0", "5", "-1", "1.5"], out);
             }
             1 => {
-                self.put(AGGREGATES, out);
-                out.push('(');
-                self.number(out);
-                out.push_str(") ");
+                self.aggregate(out);
+                out.push(' ');
                 self.compared_to(NUMBER_VALUES, out);
             }
             _ => {
@@ -220,6 +271,18 @@ impl Grower<'_> {
                 self.compared_to(DURATION_VALUES, out);
             }
         }
+    }
+
+    fn aggregate(&mut self, out: &mut String) {
+        let aggregate = self.one_of(AGGREGATES);
+        out.push_str(aggregate);
+        out.push('(');
+        if aggregate == "count_distinct" {
+            self.value(out);
+        } else {
+            self.number(out);
+        }
+        out.push(')');
     }
 
     fn compared_to(&mut self, values: &[&'static str], out: &mut String) {
@@ -381,15 +444,19 @@ impl Grower<'_> {
 
     fn metrics(&mut self, out: &mut String) {
         out.push_str(" | ");
-        let function = self.below(5);
-        match function {
+        match self.below(7) {
             0 => out.push_str("rate()"),
             1 => out.push_str("count_over_time()"),
-            2 => self.compare(out),
+            2 => return self.compare(out),
             3 => {
                 out.push_str("quantile_over_time(");
                 self.measured(out);
                 out.push_str([", 0.5)", ", 0.9, 0.5)", ", 0)", ", 1.0, 0.99, 0)"][self.below(4)]);
+            }
+            4 => {
+                out.push_str("count_distinct_over_time(");
+                self.attribute(out);
+                out.push(')');
             }
             _ => {
                 self.put(OVER_TIME, out);
@@ -398,14 +465,16 @@ impl Grower<'_> {
                 out.push(')');
             }
         }
-        if function != 2 && self.longer(3) > 0 {
+        if self.longer(3) > 0 {
             out.push_str(" by (");
             self.attributes(out);
             out.push(')');
         }
-        if function == 2 {
-            return;
-        }
+        self.second(out);
+    }
+
+    /// What is done with series.
+    fn second(&mut self, out: &mut String) {
         for _ in 0..self.longer(3) {
             match self.below(4) {
                 0 => out.push_str(" | topk(2)"),
