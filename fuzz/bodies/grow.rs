@@ -212,13 +212,12 @@ impl Grower<'_> {
                 out.push(' ');
             }
             out.push('(');
-            match self.longer(5) {
-                1 => self.wrapped(out),
-                _ => {
-                    self.pipeline(out);
-                    out.push_str(" | ");
-                    self.scalar(out);
-                }
+            if self.longer(5) == 1 {
+                self.wrapped(out);
+            } else {
+                self.pipeline(out);
+                out.push_str(" | ");
+                self.scalar(out);
             }
             out.push(')');
         }
@@ -412,7 +411,6 @@ impl Grower<'_> {
     /// Something to group by or to ask for.
     fn value(&mut self, out: &mut String) {
         match self.below(3) {
-            0 => self.attribute(out),
             1 => self.number(out),
             _ => self.attribute(out),
         }
