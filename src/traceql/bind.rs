@@ -30,8 +30,13 @@ pub(super) fn bind(
         .find(|hint| hint.name == "rootless" && matches!(hint.value, Static::Bool(_)))
         .is_some_and(|hint| hint.value == Static::Bool(true));
     let Binder { filters, mentions } = binder;
+    let mut wanted = Vec::new();
+    for filter in &filters {
+        filter.wanted(&mut wanted);
+    }
+    let wanted = wanted.into_iter().map(|(owner, expr)| (owner, expr.clone())).collect();
     let shown = mentions.iter().flat_map(fields_of).collect();
-    Ok(Plan { filters, stages, mentions, shown, order, rootless })
+    Ok(Plan { filters, stages, mentions, shown, wanted, order, rootless })
 }
 
 /// Of an unscoped attribute both the span's and the resource's value are told, as in Tempo.

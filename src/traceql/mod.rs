@@ -118,7 +118,8 @@ pub struct SpanMatch {
     /// Only if the query mentions `name` and a comparison accepts it, as with attributes.
     pub name: Option<String>,
     /// What the query mentions and one of the comparisons with it accepts, by key without scope; status, kind and durations as
-    /// text. An unscoped attribute is there twice if both the span's and the resource's value are accepted.
+    /// text. An unscoped attribute is there twice if both the span's and the resource's value are accepted. Values of events are, as
+    /// far as they are there, those of one event: one that a condition is true of, of which most is shown, the last of such.
     pub attributes: Vec<(String, Value)>,
 }
 

@@ -3,6 +3,7 @@
 use traceql_grammar::ast::{Attribute, Form, Intrinsic, Scope, Static, Status};
 
 use super::plan::{Check, Expr, Plan, Spansets, Stage, Test};
+use super::rows::SERVICE_NAME;
 use super::value::Compare;
 use crate::columns::{Projection, SpanColumn};
 use crate::scan::{Need, NeedScope, NeedValue};
@@ -270,8 +271,14 @@ fn equals(field: &Attribute, value: NeedValue) -> Need {
         (Attribute::Intrinsic(Intrinsic::RootService), NeedValue::String(name))
             if !name.is_empty() =>
         {
-            let (key, value) = ("service.name".to_owned(), NeedValue::String(name));
+            let (key, value) = (SERVICE_NAME.to_owned(), NeedValue::String(name));
             Need::Equals { scope: NeedScope::Resource, key, value }
+        }
+        // One without a name reads as empty, and no block's index knows it.
+        (Attribute::Named { scope: Scope::Resource, name }, NeedValue::String(value))
+            if name == SERVICE_NAME && value.is_empty() =>
+        {
+            Need::Anything
         }
         (Attribute::Named { scope, name }, value) => {
             Need::Equals { scope: need_scope(*scope), key: name.clone(), value }
@@ -282,6 +289,7 @@ fn equals(field: &Attribute, value: NeedValue) -> Need {
 
 pub(super) fn has(field: &Attribute) -> Need {
     match field {
+        Attribute::Named { scope: Scope::Resource, name } if name == SERVICE_NAME => Need::Anything,
         Attribute::Named { scope, name } => {
             Need::HasAttribute { scope: need_scope(*scope), key: name.clone() }
         }

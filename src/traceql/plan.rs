@@ -130,6 +130,8 @@ pub(super) struct Plan {
     pub(super) mentions: Vec<Mention>,
     /// What is told of each span: the mentions, but an unscoped one as both of the fields that it may be.
     pub(super) shown: Vec<Mention>,
+    /// What some condition asks of one event, or of one link: those that satisfy it are shown rather than others.
+    pub(super) wanted: Vec<(Owner, Expr)>,
     pub(super) order: Option<Order>,
     /// Structural operators relate spans under any top, not only under roots.
     pub(super) rootless: bool,
@@ -158,6 +160,19 @@ impl Expr {
             | Self::Each { .. } => true,
             Self::Binary { op, .. } => !op.is_arithmetic(),
             Self::Field(_) | Self::Neg(_) => false,
+        }
+    }
+
+    /// The conditions on one event or link that help to make it true.
+    pub(super) fn wanted<'a>(&'a self, into: &mut Vec<(Owner, &'a Self)>) {
+        match self {
+            Self::And(items) | Self::Or(items) => {
+                for item in items {
+                    item.wanted(into);
+                }
+            }
+            Self::Each { owner, expr } => into.push((*owner, expr)),
+            _ => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use traceql_grammar::ast::{Attribute, Intrinsic};
 
 use super::order::Rank;
-use super::plan::{Mention, Order, Owner, Plan, owner_of};
+use super::plan::{Expr, Mention, Order, Owner, Plan, owner_of};
 use super::rows::{Place, Rows};
 use super::spansets::Spanset;
 use super::value::Val;
@@ -80,13 +80,23 @@ fn span_match(rows: &Rows<'_>, plan: &Plan, row: usize) -> SpanMatch {
     let batch = rows.batch;
     let mut attributes = Vec::new();
     let mut name = None;
+    let events = candidates(rows, plan, Owner::Event, row);
+    let links = candidates(rows, plan, Owner::Link, row);
+    let shown = |mention: &Mention| {
+        let places = match owner_of(&mention.field) {
+            Owner::Span => &[Place::span(row)][..],
+            Owner::Event => &events,
+            Owner::Link => &links,
+        };
+        shown(rows, mention, places)
+    };
     for mention in &plan.shown {
         if mention.field == Attribute::Intrinsic(Intrinsic::Name) {
-            if let Some(Value::String(text)) = shown(rows, mention, row) {
+            if let Some(Value::String(text)) = shown(mention) {
                 name = Some(text);
             }
         } else if let Some(key) = key_of(&mention.field)
-            && let Some(value) = shown(rows, mention, row)
+            && let Some(value) = shown(mention)
         {
             attributes.push((key, value));
         }
@@ -114,17 +124,39 @@ fn key_of(field: &Attribute) -> Option<String> {
     }
 }
 
-/// Of an event's or link's field the last value that is shown. The name of an event reads as empty where there is none.
-fn shown(rows: &Rows<'_>, mention: &Mention, row: usize) -> Option<Value> {
-    let owner = owner_of(&mention.field);
-    let value = rows.of_row(owner, row).rev().find_map(|index| {
-        let place = match owner {
-            Owner::Span => Place::span(row),
-            Owner::Event => Place { row, event: Some(index), link: None },
-            Owner::Link => Place { row, event: None, link: Some(index) },
-        };
-        accepted(mention, &rows.value(&mention.field, place))
-    });
+/// The events (or links) of a span, those first whose values are shown: those that a condition is true of, then those of which more
+/// is shown, then the last ones. So what is shown of one span is of one event where it can be.
+fn candidates(rows: &Rows<'_>, plan: &Plan, owner: Owner, row: usize) -> Vec<Place> {
+    let mentions: Vec<&Mention> =
+        plan.shown.iter().filter(|mention| owner_of(&mention.field) == owner).collect();
+    if mentions.is_empty() {
+        return Vec::new();
+    }
+    let mut ranked: Vec<_> = rows
+        .of_row(owner, row)
+        .map(|index| {
+            let place = match owner {
+                Owner::Event => Place { row, event: Some(index), link: None },
+                Owner::Span | Owner::Link => Place { row, event: None, link: Some(index) },
+            };
+            let is_true = |(of, expr): &(Owner, Expr)| {
+                *of == owner && rows.eval(expr, place) == Val::Bool(true)
+            };
+            let is_shown = |mention: &&&Mention| {
+                accepted(mention, &rows.value(&mention.field, place)).is_some()
+            };
+            let shown = mentions.iter().filter(is_shown).count();
+            ((plan.wanted.iter().any(is_true), shown, index), place)
+        })
+        .collect();
+    ranked.sort_by(|(one, _), (other, _)| other.cmp(one));
+    ranked.into_iter().map(|(_, place)| place).collect()
+}
+
+/// The first value that is shown. The name of an event reads as empty where there is none.
+fn shown(rows: &Rows<'_>, mention: &Mention, places: &[Place]) -> Option<Value> {
+    let value =
+        places.iter().find_map(|place| accepted(mention, &rows.value(&mention.field, *place)));
     let is_event_name = mention.field == Attribute::Intrinsic(Intrinsic::EventName);
     value.or_else(|| (is_event_name && mention.whole).then(|| Value::String(String::new())))
 }

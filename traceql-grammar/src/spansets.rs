@@ -54,7 +54,7 @@ enum Class {
     Coalesce,
     Traces,
     /// Metrics queries in parentheses, and arithmetic on such.
-    Series(MetricsExpr),
+    Series(Box<MetricsExpr>),
 }
 
 impl Class {
@@ -101,7 +101,7 @@ fn primary(pair: Pair<'_, Rule>) -> Result<Operand, Error> {
             pair.into_inner().try_for_each(|part| body.add(part))?;
             match body.meaning()? {
                 Meaning::Stages(stages) => group(stages)?,
-                Meaning::Series { series, .. } => Class::Series(series),
+                Meaning::Series { series, .. } => Class::Series(Box::new(series)),
             }
         }
         Rule::coalesce => Class::Coalesce,
@@ -160,7 +160,7 @@ fn group(mut stages: Vec<Operand>) -> Result<Class, Error> {
 /// The series that the stages are, or the stages.
 pub(crate) fn series(mut stages: Vec<Operand>) -> Result<MetricsExpr, Vec<Operand>> {
     match stages.pop() {
-        Some(Operand { class: Class::Series(series), .. }) if stages.is_empty() => Ok(series),
+        Some(Operand { class: Class::Series(series), .. }) if stages.is_empty() => Ok(*series),
         last => Err(stages.into_iter().chain(last).collect()),
     }
 }
@@ -233,9 +233,10 @@ fn infix(lhs: Operand, op: &Pair<'_, Rule>, rhs: Operand) -> Result<Operand, Err
             let rhs = SpansetExpr::Pipeline(Pipeline { stages: vec![Stage::Spansets(rhs)] });
             Class::Wrapped(combine(lhs, spanset_operator(op)?, rhs, whole.clone()))
         }
-        (lhs @ Class::Series(_), rhs) | (lhs, rhs @ Class::Series(_)) => Class::Series(
-            metrics::infix(computed(lhs, op)?, op, computed(rhs, op)?, whole.clone())?,
-        ),
+        (lhs @ Class::Series(_), rhs) | (lhs, rhs @ Class::Series(_)) => {
+            let (lhs, rhs) = (computed(lhs, op)?, computed(rhs, op)?);
+            Class::Series(Box::new(metrics::infix(lhs, op, rhs, whole.clone())?))
+        }
         (Class::ScalarPipe(lhs), Class::ScalarPipe(rhs)) => {
             match scalar_operator(op, lhs, rhs, whole.clone())? {
                 Computed::Scalar(scalar) => Class::ScalarPipe(scalar),
@@ -266,7 +267,7 @@ fn infix(lhs: Operand, op: &Pair<'_, Rule>, rhs: Operand) -> Result<Operand, Err
 /// A side of an operator the other side of which is a metrics query.
 fn computed(class: Class, op: &Pair<'_, Rule>) -> Result<MetricsExpr, Error> {
     match class {
-        Class::Series(series) => Ok(series),
+        Class::Series(series) => Ok(*series),
         Class::Negative(value) => Ok(MetricsExpr::Number(value)),
         Class::Scalar(scalar) => metrics::constant(&scalar).map(MetricsExpr::Number),
         other => {

@@ -228,7 +228,7 @@ fn metrics() -> impl Strategy<Value = Metrics> {
 fn metrics_expr() -> impl Strategy<Value = MetricsExpr> {
     const OPS: [BinaryOp; 4] = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div];
     let leaf = metrics().prop_map(MetricsExpr::Query).boxed();
-    let series = leaf.prop_recursive(3, 6, 2, |inner| {
+    leaf.prop_recursive(3, 6, 2, |inner| {
         let number = number().prop_map(MetricsExpr::Number).boxed();
         let sides = prop_oneof![
             3 => (inner.clone(), inner.clone()),
@@ -239,8 +239,7 @@ fn metrics_expr() -> impl Strategy<Value = MetricsExpr> {
             let arithmetic = MetricsArithmetic { op, lhs, rhs, second, span: 0..0 };
             MetricsExpr::Arithmetic(Box::new(arithmetic))
         })
-    });
-    series
+    })
 }
 
 fn search() -> impl Strategy<Value = Search> {

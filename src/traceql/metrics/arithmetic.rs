@@ -51,13 +51,10 @@ impl Node {
             MetricsExpr::Query(query) => {
                 let text = format!("{} | {}", query.pipeline, query.first);
                 let known = functions.iter().position(|(known, _)| *known == text);
-                let function = match known {
-                    Some(known) => known,
-                    None => {
-                        functions.push((text, Function::bind(query, hints)?));
-                        functions.len() - 1
-                    }
-                };
+                let function = known.unwrap_or(functions.len());
+                if known.is_none() {
+                    functions.push((text, Function::bind(query, hints)?));
+                }
                 Self::Function { function, second: query.second.clone() }
             }
             MetricsExpr::Number(value) => {
@@ -168,6 +165,8 @@ fn each(row: Row, name: Option<String>, change: impl Fn(f64, usize) -> f64) -> R
     let mut exemplars: Vec<Candidate> = exemplars.into_iter().map(moved).collect();
     exemplars.retain(|one| !one.value.is_nan());
     exemplars.sort_by_key(|one| (one.start, one.trace));
+    // Both sides may have chosen the same span.
+    exemplars.dedup_by_key(|one| (one.start, one.trace));
     Row { labels, values, exemplars }
 }
 
