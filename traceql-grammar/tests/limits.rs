@@ -246,7 +246,7 @@ fn ten_thousand_openers_or_128_kib_of_them_are_refused_at_once_on_a_small_stack(
             }
         }
     }
-    println!("the slowest took {:?}: {}", slowest.0, slowest.1);
+    eprintln!("the slowest took {:?}: {}", slowest.0, slowest.1);
 }
 
 #[test]
