@@ -12,6 +12,8 @@ mod evaluate;
 #[path = "../fuzz/bodies/grow.rs"]
 mod grow;
 
+mod sent;
+
 /// Of the grammar's seeds one in so many is asked, to save time: there are 700.
 const ONE_IN: usize = 3;
 
@@ -33,7 +35,7 @@ fn any_text_answers_in_one_way() {
 
 #[test]
 fn grown_queries_answer_in_one_way() {
-    let mut dice = data::Dice(20);
+    let mut dice = sent::Dice(20);
     let mut accepted = 0;
     for _ in 0..150 {
         let choices: Vec<u8> = (0..100).map(|_| dice.roll().to_le_bytes()[0]).collect();

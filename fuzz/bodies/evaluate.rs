@@ -26,7 +26,8 @@ use vivace::traceql::{
     TraceMatch, ValueSet, compile, compile_lenient, compile_metrics, compile_values, limit_of,
 };
 
-use super::data::{self, BEGIN, LENGTH, SECOND, Sent};
+use super::data::{self, BEGIN, LENGTH, SECOND};
+use super::sent::{self, Sent};
 
 /// Blocks, and traces in each: few, so that a query takes about a millisecond; enough for every shape that the data has.
 const BLOCKS: u64 = 6;
@@ -272,7 +273,7 @@ impl Part {
         let ids: BTreeSet<_> = numbers.iter().map(|number| data::trace_id(*number)).collect();
         let is_here = |sent: &&Sent| ids.iter().any(|id| sent.span.trace_id == id);
         let sent: Vec<Sent> = all.iter().filter(is_here).cloned().collect();
-        let decoded = otlp::decode(&data::body(&sent)).expect("it was encoded just now");
+        let decoded = otlp::decode(&sent::body(&sent)).expect("it was encoded just now");
         assert!(decoded.rejected.is_empty() && !decoded.spans.is_empty(), "all of it is in order");
         let spans = decoded.spans;
         let layout = laid_out(&spans);

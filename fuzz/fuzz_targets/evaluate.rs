@@ -9,6 +9,9 @@ mod data;
 mod evaluate;
 #[path = "../bodies/grow.rs"]
 mod grow;
+#[expect(dead_code, reason = "what is sent is made for other questions too")]
+#[path = "../../tests/sent/mod.rs"]
+mod sent;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Some(text) = grow::text(data) {
