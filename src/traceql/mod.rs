@@ -45,7 +45,8 @@ use crate::scan::Need;
 use crate::trace::{SpanId, TraceId, Value};
 
 pub use self::metrics::{
-    Exemplar, MetricsAsk, MetricsQuery, Partial, Series, Slots, compile_metrics,
+    ComparedSpans, Exemplar, MetricsAsk, MetricsQuery, Observed, Partial, Series, Slots,
+    compile_metrics,
 };
 pub use self::order::Rank;
 pub use self::values::{TagType, TagValue, ValueQuery, ValueSet, compile_values};
