@@ -27,7 +27,7 @@ pub(super) fn fields(plan: &Plan) -> Projection {
         projection.columns.insert(SpanColumn::Tree);
     }
     if stages_take_first(&plan.stages) {
-        projection.columns.extend([SpanColumn::SpanId, SpanColumn::Start]);
+        projection.columns.extend([SpanColumn::SpanId, SpanColumn::Start, SpanColumn::Kind]);
     }
     projection
 }

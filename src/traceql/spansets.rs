@@ -144,7 +144,8 @@ impl<'a> Run<'a> {
             Stage::Traces => {
                 let batch = self.rows.batch;
                 let first = rows_of(input).into_iter().min_by_key(|row| {
-                    (batch.start[*row as usize], batch.span_id[*row as usize], *row)
+                    let at = *row as usize;
+                    (batch.start[at], batch.span_id[at], batch.kind[at], *row)
                 });
                 let members = Members::List(first.into_iter().collect());
                 output.push(Spanset { members, attributes: Vec::new() });
