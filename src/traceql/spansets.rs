@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
         let mut groups: Vec<(Val<'a>, Vec<u32>)> = Vec::new();
         let mut places: HashMap<Vec<u8>, usize, foldhash::fast::FixedState> = HashMap::default();
         for row in spanset.members.into_rows() {
-            let value = self.rows.eval(expr, Place::span(row as usize));
+            let value = self.rows.eval(expr, Place::span(row as usize)).canonical();
             let place = *places.entry(value.group_key()).or_insert(groups.len());
             match groups.get_mut(place) {
                 Some((_, rows)) => rows.push(row),

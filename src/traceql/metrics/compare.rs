@@ -215,7 +215,12 @@ impl Compared {
                     let is_first = !attributes[..index].iter().any(|(known, _)| known == name);
                     let field = Attribute::Named { scope, name: name.clone() };
                     if is_first && field != service {
-                        self.add_counts(&field.to_string(), &Val::of_value(value), counts, max)?;
+                        self.add_counts(
+                            &field.to_string(),
+                            &Val::of_value(value).canonical(),
+                            counts,
+                            max,
+                        )?;
                     }
                 }
             }

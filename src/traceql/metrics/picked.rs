@@ -92,7 +92,7 @@ impl<'a> Coded<'a> {
                         Self::by_key(picked, at, |value| Val::Bool(*value))
                     }
                     Only::Doubles(doubles) => {
-                        let bits = |row| doubles.value(row).to_bits();
+                        let bits = |row| canonical(doubles.value(row)).to_bits();
                         let at = |row: usize| doubles.is_valid(row).then(|| bits(row));
                         Self::by_key(picked, at, |value| Val::Float(f64::from_bits(*value)))
                     }
@@ -218,7 +218,7 @@ impl<'a> Coded<'a> {
             if picked.get(from) != Some(row) {
                 continue;
             }
-            let value = Val::of_value(value);
+            let value = Val::of_value(value).canonical();
             let mut key = Vec::new();
             put_key(&value, &mut key);
             codes[from] = *known.entry(key).or_insert_with(|| {
@@ -238,7 +238,7 @@ impl<'a> Coded<'a> {
         let codes = picked
             .iter()
             .map(|row| {
-                let value = at(*row);
+                let value = at(*row).canonical();
                 if let Some((same, code)) = &last
                     && *same == value
                 {
@@ -307,6 +307,14 @@ impl Compact {
             first();
         }
         self.codes[of]
+    }
+}
+
+/// There is one zero, and one NaN.
+fn canonical(value: f64) -> f64 {
+    match Val::Float(value).canonical() {
+        Val::Float(value) => value,
+        _ => value,
     }
 }
 
