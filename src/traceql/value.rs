@@ -168,7 +168,8 @@ impl<'a> Val<'a> {
     /// As it stands for its group: there is one zero, and one NaN.
     pub(super) fn canonical(self) -> Self {
         match self {
-            Self::Float(value) if value == 0.0 => Self::Float(0.0),
+            // The pattern takes both zeros.
+            Self::Float(0.0) => Self::Float(0.0),
             Self::Float(value) if value.is_nan() => Self::Float(f64::NAN),
             other => other,
         }
