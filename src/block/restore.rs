@@ -134,29 +134,43 @@ fn restore_attributes(
         let Some(Promoted { key, scalar, .. }) = Promoted::parse(name) else { continue };
         let key = pool.intern(key.as_bytes());
         let any = array.as_any();
-        let texts = if scalar == ScalarType::String { Some(strings(array)?) } else { None };
-        for (index, owner) in owners.iter().enumerate().filter(|(index, _)| array.is_valid(*index))
-        {
-            let value = match scalar {
-                ScalarType::String => {
-                    let text = texts.as_ref().and_then(|texts| texts.get(index));
-                    Scalar::String(text.unwrap_or_default())
+        let valid = valid_rows(array).map(|row| (row, owners[row]));
+        match scalar {
+            ScalarType::String => {
+                let texts = strings(array)?;
+                for (row, owner) in valid {
+                    let text = texts.get(row).unwrap_or_default();
+                    into.push(pool, owner, key, Scalar::String(text));
                 }
-                ScalarType::Int => {
-                    Scalar::Int(any.downcast_ref::<Int64Array>().ok_or_else(wrong)?.value(index))
-                }
-                ScalarType::Double => {
-                    let array = any.downcast_ref::<Float64Array>().ok_or_else(wrong)?;
-                    Scalar::Double(array.value(index))
-                }
-                ScalarType::Bool => {
-                    Scalar::Bool(any.downcast_ref::<BooleanArray>().ok_or_else(wrong)?.value(index))
-                }
-            };
-            into.push(pool, *owner, key, value);
+            }
+            ScalarType::Int => {
+                let values = any.downcast_ref::<Int64Array>().ok_or_else(wrong)?.values();
+                valid
+                    .for_each(|(row, owner)| into.push(pool, owner, key, Scalar::Int(values[row])));
+            }
+            ScalarType::Double => {
+                let values = any.downcast_ref::<Float64Array>().ok_or_else(wrong)?.values();
+                valid.for_each(|(row, owner)| {
+                    into.push(pool, owner, key, Scalar::Double(values[row]));
+                });
+            }
+            ScalarType::Bool => {
+                let values = any.downcast_ref::<BooleanArray>().ok_or_else(wrong)?.values();
+                valid.for_each(|(row, owner)| {
+                    into.push(pool, owner, key, Scalar::Bool(values.value(row)));
+                });
+            }
         }
     }
     Ok(())
+}
+
+/// The rows that have a value.
+fn valid_rows(array: &ArrayRef) -> Box<dyn Iterator<Item = usize> + '_> {
+    match array.nulls() {
+        Some(nulls) => Box::new(nulls.valid_indices()),
+        None => Box::new(0..array.len()),
+    }
 }
 
 /// Scalars of unpromoted keys become typed again; everything else stays in `rest`.
