@@ -83,7 +83,7 @@ impl Block {
 }
 
 /// Decodes the columns of some row groups.
-fn decode(
+pub(super) fn decode(
     metadata: &ArrowReaderMetadata,
     mut columns: Vec<usize>,
     mut groups: Vec<(Pages, &GroupPlan)>,
@@ -136,7 +136,7 @@ fn is_attribute(path: &[String]) -> bool {
 }
 
 /// The room's own errors, which go through the crate's readers in its error.
-fn unwrapped(error: ParquetError) -> Error {
+pub(super) fn unwrapped(error: ParquetError) -> Error {
     match error {
         ParquetError::External(source) => match source.downcast::<Error>() {
             Ok(error) => *error,

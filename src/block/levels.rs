@@ -14,33 +14,47 @@ pub(super) struct LevelsMax {
     pub definition: u16,
 }
 
+/// Where the levels of some rows are, by the repetition levels of their page. The leaves of one list mostly have the same ones.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    repetition: Vec<u8>,
+    rows: Vec<Range<usize>>,
+    places: Vec<Range<usize>>,
+}
+
 impl LevelsMax {
-    /// Whether one of the rows has a value, by the levels of their page. `None` if they are damaged.
+    /// Whether one of the rows has a value, by the levels of their page; `known` is kept from page to page. `None` if they are damaged.
     pub(super) fn has_value(
         self,
         page: &[u8],
         values: usize,
         rows: &[Range<usize>],
+        known: &mut Places,
     ) -> Option<bool> {
         if self.definition == 0 {
             return Some(true);
         }
-        let mut rest = page;
-        let wanted = if self.repetition == 0 {
-            rows.to_vec()
-        } else {
-            let (levels, after) = section(rest)?;
-            rest = after;
-            places(levels, self.repetition, values, rows)?
-        };
-        let (levels, _) = section(rest)?;
+        if self.repetition == 0 {
+            return self.reached(section(page)?.0, values, rows);
+        }
+        let (repetition, rest) = section(page)?;
+        if known.repetition != repetition || known.rows != rows {
+            let places = places(repetition, self.repetition, values, rows)?;
+            *known = Places { repetition: repetition.to_vec(), rows: rows.to_vec(), places };
+        }
+        self.reached(section(rest)?.0, values, &known.places)
+    }
+
+    /// Whether the highest definition level is reached in one of the wanted places.
+    fn reached(self, levels: &[u8], values: usize, wanted: &[Range<usize>]) -> Option<bool> {
         let mut found = false;
         runs(levels, self.definition, values, |place, run| {
             let end = place + run.len();
             let first = wanted.partition_point(|range| range.end <= place);
             let mut inside = wanted[first..].iter().take_while(|range| range.start < end);
             found = inside.any(|range| {
-                run.has(self.definition, range.start.max(place) - place..range.end.min(end) - place)
+                let (from, to) = (range.start.max(place), range.end.min(end));
+                from < to && run.has(self.definition, from - place..to - place)
             });
             !found && first < wanted.len()
         })?;
@@ -163,4 +177,97 @@ fn runs(
         place += run.len();
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Levels as a page has them: single runs of eight packed levels, or runs of one level.
+    fn stored(levels: &[u16], max: u16, packed: bool) -> Vec<u8> {
+        let width = (u16::BITS - max.leading_zeros()) as usize;
+        let mut bytes = Vec::new();
+        if packed {
+            for eight in levels.chunks(8) {
+                bytes.push(0b11);
+                let mut word = 0_u64;
+                for (place, level) in eight.iter().enumerate() {
+                    word |= u64::from(*level) << (place * width);
+                }
+                bytes.extend_from_slice(&word.to_le_bytes()[..width]);
+            }
+        } else {
+            for level in levels {
+                bytes.push(0b10);
+                bytes.extend_from_slice(&level.to_le_bytes()[..width.div_ceil(8)]);
+            }
+        }
+        let mut all = u32::try_from(bytes.len()).unwrap().to_le_bytes().to_vec();
+        all.extend(bytes);
+        all
+    }
+
+    /// A row each: the definition levels of its values; none means an empty list, whose one level is 0.
+    fn page(rows: &[Vec<bool>], packed: bool) -> (Vec<u8>, usize) {
+        let (mut repetition, mut definition) = (Vec::new(), Vec::new());
+        for row in rows {
+            repetition.push(0);
+            definition.push(row.first().map_or(0, |value| 1 + u16::from(*value)));
+            for value in row.iter().skip(1) {
+                repetition.push(1);
+                definition.push(1 + u16::from(*value));
+            }
+        }
+        let bytes = [stored(&repetition, 1, packed), stored(&definition, 2, packed)].concat();
+        (bytes, definition.len())
+    }
+
+    const LIST: LevelsMax = LevelsMax { repetition: 1, definition: 2 };
+    const FLAT: LevelsMax = LevelsMax { repetition: 0, definition: 1 };
+
+    proptest! {
+        #[test]
+        fn a_value_is_found_just_where_one_is(
+            rows in proptest::collection::vec(proptest::collection::vec(any::<bool>(), 0..4), 1..40),
+            wanted in proptest::collection::vec(any::<bool>(), 40),
+            packed: bool,
+        ) {
+            let ranges: Vec<Range<usize>> =
+                (0..rows.len()).filter(|row| wanted[*row]).map(|row| row..row + 1).collect();
+            let (bytes, values) = page(&rows, packed);
+            let expected = ranges.iter().any(|range| rows[range.start].contains(&true));
+            let found = LIST.has_value(&bytes, values, &ranges, &mut Places::default());
+            prop_assert_eq!(found, Some(expected));
+
+            let flat: Vec<u16> = rows.iter().map(|row| u16::from(row.contains(&true))).collect();
+            let bytes = stored(&flat, 1, packed);
+            let found = FLAT.has_value(&bytes, flat.len(), &ranges, &mut Places::default());
+            prop_assert_eq!(found, Some(expected));
+            prop_assert_eq!(FLAT.values_of(&bytes), Some(&[][..]));
+        }
+
+        #[test]
+        fn garbage_is_damaged_or_read(
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+            values in 0_usize..5000,
+        ) {
+            for levels in [LIST, FLAT] {
+                let _ = levels.has_value(&bytes, values, &[3..values.max(4)], &mut Places::default());
+                let _ = levels.values_of(&bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn levels_that_end_early_are_damaged() {
+        let (bytes, values) = page(&[vec![false; 3], vec![false; 3]], true);
+        let all =
+            |bytes: &[u8], values| LIST.has_value(bytes, values, &[0..2], &mut Places::default());
+        assert_eq!(all(&bytes, values), Some(false));
+        assert_eq!(all(&bytes, values + 20), None);
+        assert_eq!(all(&bytes[..bytes.len() - 1], values), None);
+        assert_eq!(all(&[], values), None);
+    }
 }

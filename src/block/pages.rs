@@ -21,7 +21,7 @@ use zstd::bulk::Decompressor;
 
 use super::Error;
 use super::header::{PageHeader, PageKind, varint};
-use super::levels::LevelsMax;
+use super::levels::{LevelsMax, Places};
 use super::plan::{ChunkPlan, GroupPlan, PagePlan};
 
 /// Most bytes of a page after inflating. The writer ends a page at 1 MiB, but one of its values may be as large as a request.
@@ -111,8 +111,9 @@ impl Pages {
     /// When a page is damaged.
     pub(super) fn without_values(&mut self, selected: &[Range<usize>]) -> Result<BTreeSet<usize>> {
         let mut without = BTreeSet::new();
+        let mut places = Places::default();
         for (column, chunk) in &mut self.chunks {
-            if chunk.levels.definition > 0 && !chunk.may_have_values(selected)? {
+            if chunk.levels.definition > 0 && !chunk.may_have_values(selected, &mut places)? {
                 without.insert(*column);
             }
         }
@@ -189,7 +190,7 @@ impl Chunk {
     }
 
     /// Whether one of the selected rows may have a value. Keeps the pages that it inflates.
-    fn may_have_values(&mut self, selected: &[Range<usize>]) -> Result<bool> {
+    fn may_have_values(&mut self, selected: &[Range<usize>], places: &mut Places) -> Result<bool> {
         let stored = |slot: &&Slot| !matches!(slot.data, Data::Missing);
         if self.pages.iter().filter(stored).count() > LOOKED_THROUGH_MAX {
             return Ok(true);
@@ -206,7 +207,7 @@ impl Chunk {
                 .filter(|range| range.start < range.end)
                 .map(|range| range.start - rows.start..range.end - rows.start)
                 .collect();
-            let found = levels.has_value(&page.bytes, page.values as usize, &wanted);
+            let found = levels.has_value(&page.bytes, page.values as usize, &wanted, places);
             slot.data = Data::Plain(page);
             if found.ok_or_else(|| damaged("levels are cut short"))? {
                 return Ok(true);
@@ -378,3 +379,7 @@ impl PageReader for Reader {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+#[path = "pages_tests.rs"]
+mod tests;

@@ -39,9 +39,10 @@ impl Block {
         };
         let batches = self.fetch(fetch, cost).await?;
         self.cpu
-            .run(move || {
-                let Some(first) = batches.first() else { return Ok(Spans::default()) };
-                restore(&concat_batches(&first.schema(), &batches)?, &resources)
+            .run(move || match &batches[..] {
+                [] => Ok(Spans::default()),
+                [one] => restore(one, &resources),
+                [first, ..] => restore(&concat_batches(&first.schema(), &batches)?, &resources),
             })
             .await
     }
@@ -87,8 +88,10 @@ fn push_rows(
         column(whole, "dropped_links_count")?,
     ];
     let of_row = resources.indices_of(column(whole, "resource")?)?;
+    let mut adopted: Vec<Option<u32>> = vec![None; resources.all.len()];
     for row in 0..whole.num_rows() {
-        let resource = spans.adopt(&resources.all[of_row[row] as usize]);
+        let index = of_row[row] as usize;
+        let resource = *adopted[index].get_or_insert_with(|| spans.adopt(&resources.all[index]));
         let start = starts.value(row);
         spans.push(SpanRow {
             trace_id: TraceId(trace_ids[row]),
@@ -109,8 +112,12 @@ fn push_rows(
     Ok(())
 }
 
-/// Codes of a dictionary column; a null is the empty text. Each entry is looked up once.
+/// Codes of a dictionary column; a null is the empty text. Each entry is looked up once, if there are fewer entries than rows.
 fn codes(texts: &Strings, pool: &mut Pool) -> Vec<u32> {
+    if texts.len() < texts.values().len() {
+        let text = |row| texts.get(row).map_or(EMPTY, |text| pool.intern(text.as_bytes()));
+        return (0..texts.len()).map(text).collect();
+    }
     let mut known: Vec<Option<u32>> = vec![None; texts.values().len()];
     (0..texts.len())
         .map(|row| {
