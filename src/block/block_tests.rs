@@ -41,6 +41,11 @@ fn trace_id(trace: u64) -> Vec<u8> {
 
 /// A trace of `spans` spans in a chain, with attributes of many kinds.
 fn trace(trace: u64, spans: u64) -> ResourceSpans {
+    // Few enough to be absent from most pages, many enough for a column.
+    let seldom = |index: u64| {
+        let is_here = trace.is_multiple_of(20) && index == 0;
+        is_here.then(|| attribute("seldom", text("here")))
+    };
     let span_of = |index: u64| Span {
         trace_id: trace_id(trace),
         span_id: ((trace << 20) | (index + 1)).to_be_bytes().to_vec(),
@@ -61,7 +66,10 @@ fn trace(trace: u64, spans: u64) -> ResourceSpans {
             attribute("code", text("repeated")),
             attribute("bytes", any_value::Value::BytesValue(vec![0, 1, 255])),
             attribute(&format!("rare-{trace}-{index}"), text("x")),
-        ],
+        ]
+        .into_iter()
+        .chain(seldom(index))
+        .collect(),
         events: vec![span::Event {
             time_unix_nano: 5,
             name: "exception".into(),
@@ -100,7 +108,7 @@ fn trace(trace: u64, spans: u64) -> ResourceSpans {
     }
 }
 
-fn chunk(traces: impl Iterator<Item = (u64, u64)>) -> Spans {
+pub(super) fn chunk(traces: impl Iterator<Item = (u64, u64)>) -> Spans {
     let resource_spans = traces.map(|(id, spans)| trace(id, spans)).collect();
     let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
     let decoded = crate::otlp::decode(&body).unwrap();
@@ -117,7 +125,7 @@ fn layout(chunks: &[&Spans]) -> Layout {
     Layout::of(chunks, group_by_trace(chunks, rows), &hash)
 }
 
-async fn stored(chunks: &[&Spans]) -> (Arc<Block>, Written) {
+pub(super) async fn stored(chunks: &[&Spans]) -> (Arc<Block>, Written) {
     let (store, tenant, id) = (Store::memory(), TenantId::single(), Uuid::now_v7());
     let written = write(chunks, &layout(chunks), &Facts::default()).unwrap();
     for (object, bytes) in &written.objects {

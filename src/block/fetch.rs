@@ -1,15 +1,21 @@
-//! Rows of a Parquet object: the pages that are needed, fetched in joined ranges and decoded on the CPU pool.
+//! Rows of a Parquet object: the pages that are needed, fetched in one round and decoded on the CPU pool.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
-use parquet::DecodeResult;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, RowSelection};
-use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, RowSelection};
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::errors::ParquetError;
+use parquet::file::reader::FileReader;
 
 use super::Error;
 use super::open::Block;
+use super::pages::Pages;
+use super::plan::GroupPlan;
+use super::promote::Promoted;
 use crate::scan::ScanCost;
 use crate::store::keys::{self, BlockObject};
 
@@ -24,40 +30,29 @@ pub(super) struct Fetch<'a> {
 }
 
 impl Block {
-    /// One batch per row group that has selected rows.
+    /// One batch per row group that has selected rows. Where rows are selected, attributes that none of them has may be left out.
     pub(super) async fn fetch(
         &self,
         fetch: Fetch<'_>,
         cost: &mut ScanCost,
     ) -> Result<Vec<RecordBatch>, Error> {
         let Fetch { object, metadata, mask, row_groups, selection } = fetch;
+        let leaves = metadata.parquet_schema().num_columns();
+        let columns: Vec<usize> = (0..leaves).filter(|leaf| mask.leaf_included(*leaf)).collect();
+        let plans = GroupPlan::all(metadata.metadata(), &columns, &row_groups, selection)?;
+        let ranges: Vec<_> = plans.iter().flat_map(GroupPlan::ranges).collect();
         let key = keys::block(&self.tenant, self.id, object);
-        let groups = metadata.metadata().row_groups();
-        let rows = row_groups.iter().map(|group| groups[*group].num_rows()).max().unwrap_or(0);
-        let mut builder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
-            .with_row_groups(row_groups)
-            .with_projection(mask)
-            .with_batch_size(usize::try_from(rows).unwrap_or(0).max(1));
-        if let Some(selection) = selection {
-            builder = builder.with_row_selection(selection);
-        }
-        let mut decoder = builder.build()?;
-        let mut batches = Vec::new();
-        loop {
-            match decoder.try_next_reader()? {
-                DecodeResult::NeedsData(ranges) => {
-                    let data = self.store.get_ranges(&key, &ranges).await?;
-                    cost.requests += 1;
-                    cost.bytes += data.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
-                    decoder.push_ranges(ranges, data)?;
-                }
-                DecodeResult::Data(reader) => {
-                    let read = self.cpu.run(move || reader.collect::<Result<Vec<_>, _>>());
-                    batches.extend(read.await?);
-                }
-                DecodeResult::Finished => return Ok(batches),
-            }
-        }
+        let parts = self.store.get_ranges(&key, &ranges).await?;
+        cost.requests += 1;
+        cost.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let metadata = metadata.clone();
+        self.cpu
+            .run(move || {
+                let mut parts = parts.into_iter();
+                let pages = |plan| (Pages::of(metadata.metadata(), plan, &mut parts), plan);
+                decode(&metadata, columns, plans.iter().map(pages).collect()).map_err(unwrapped)
+            })
+            .await
     }
 
     /// The row groups that hold some rows, and the rows' places in them. Ranges ascend and do not overlap.
@@ -84,6 +79,70 @@ impl Block {
             start = end;
         }
         (groups, RowSelection::from_consecutive_ranges(ranges.into_iter(), taken))
+    }
+}
+
+/// Decodes the columns of some row groups.
+pub(super) fn decode(
+    metadata: &ArrowReaderMetadata,
+    mut columns: Vec<usize>,
+    mut groups: Vec<(Pages, &GroupPlan)>,
+) -> Result<Vec<RecordBatch>, ParquetError> {
+    let schema = metadata.parquet_schema();
+    let mut absent: BTreeSet<usize> = columns.iter().copied().collect();
+    for (pages, plan) in &mut groups {
+        let without = match &plan.selected {
+            Some(selected) => pages.without_values(selected)?,
+            None => BTreeSet::new(),
+        };
+        absent.retain(|column| without.contains(column));
+    }
+    columns.retain(|column| {
+        !absent.contains(column) || !is_attribute(schema.column(*column).path().parts())
+    });
+    let mask = ProjectionMask::leaves(schema, columns.iter().copied());
+    let levels = parquet_to_arrow_field_levels(schema, mask, Some(metadata.schema().fields()))?;
+    let mut batches = Vec::with_capacity(groups.len());
+    for (pages, plan) in groups {
+        let selected = plan.selected.as_ref();
+        let rows = selected.map_or(plan.rows, |ranges| ranges.iter().map(Range::len).sum());
+        if columns.is_empty() {
+            let count = RecordBatchOptions::new().with_row_count(Some(rows));
+            batches.push(RecordBatch::try_new_with_options(
+                Schema::empty().into(),
+                vec![],
+                &count,
+            )?);
+            continue;
+        }
+        let selection = selected
+            .map(|ranges| RowSelection::from_consecutive_ranges(ranges.iter().cloned(), plan.rows));
+        let pages: Arc<dyn FileReader> = Arc::new(pages);
+        let reader =
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)?;
+        for batch in reader {
+            batches.push(batch?);
+        }
+    }
+    Ok(batches)
+}
+
+/// Whether a leaf is an attribute that may have no value, and so may be absent.
+fn is_attribute(path: &[String]) -> bool {
+    // A list's fields: events . list . element . <field>
+    let field =
+        if path.len() == 1 { path.first() } else { path.get(3).filter(|_| path.len() == 4) };
+    field.is_some_and(|field| Promoted::parse(field).is_some())
+}
+
+/// The room's own errors, which go through the crate's readers in its error.
+pub(super) fn unwrapped(error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(source) => match source.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(source) => Error::Parquet(ParquetError::External(source)),
+        },
+        error => Error::Parquet(error),
     }
 }
 

@@ -17,6 +17,9 @@
 //! pre-order of the span tree, siblings and tops by (start, span id, kind). A span without a parent in the block is a top. A trace's rows
 //! are contiguous and lie in one row group, unless the trace alone is larger than one (64 Ki rows).
 //!
+//! **Pages** are data pages of the first version, plain or zstd, at most 4 Ki rows each, and every column has an offset index: a reader
+//! goes by it to the pages it needs, see `plan.rs`.
+//!
 //! | column of `spans.parquet` | type | what |
 //! |---|---|---|
 //! | `trace_id` | fixed 16 | |
@@ -54,10 +57,14 @@ mod arrays;
 mod bloom;
 mod fetch;
 mod fill;
+mod header;
 mod index;
+mod levels;
 mod nested;
 mod open;
 mod order;
+mod pages;
+mod plan;
 mod promote;
 mod resources;
 mod restore;

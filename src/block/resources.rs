@@ -56,6 +56,12 @@ impl ResourceKeys {
     }
 }
 
+/// Places in the table of recently found hashes: 16 KiB, which stay in the first cache.
+const RECENT: usize = 1024;
+
+/// No block has so many resources.
+const NOT_KNOWN: u32 = u32::MAX;
+
 /// The resources of a block: the index in `all` of each key.
 pub(super) struct ResourceTable {
     pub all: Arc<Vec<Arc<Resource>>>,
@@ -104,20 +110,18 @@ impl ResourceTable {
         self.by_hash.get(&hash).copied().ok_or(Error::Corrupt { part: "resources.parquet", what })
     }
 
-    /// Indices of a whole column of hashes. Neighbours are mostly alike.
+    /// Indices of a whole column of hashes. Some hundred resources come again and again: a small table in front, found by the lowest bits
+    /// of the hash, spares nearly all the searching.
     pub(super) fn indices_of(&self, hashes: &UInt64Array) -> Result<Vec<u32>, Error> {
-        let mut last = None;
-        hashes
-            .values()
-            .iter()
-            .map(|hash| match last {
-                Some((known, index)) if known == *hash => Ok(index),
-                _ => {
-                    let index = self.index_of(*hash)?;
-                    last = Some((*hash, index));
-                    Ok(index)
-                }
-            })
-            .collect()
+        let mut known = [(0_u64, NOT_KNOWN); RECENT];
+        let mut indices = Vec::with_capacity(hashes.len());
+        for hash in hashes.values() {
+            let place = usize::try_from(hash % RECENT as u64).expect("less than RECENT");
+            if known[place].0 != *hash || known[place].1 == NOT_KNOWN {
+                known[place] = (*hash, self.index_of(*hash)?);
+            }
+            indices.push(known[place].1);
+        }
+        Ok(indices)
     }
 }

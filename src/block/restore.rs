@@ -39,9 +39,10 @@ impl Block {
         };
         let batches = self.fetch(fetch, cost).await?;
         self.cpu
-            .run(move || {
-                let Some(first) = batches.first() else { return Ok(Spans::default()) };
-                restore(&concat_batches(&first.schema(), &batches)?, &resources)
+            .run(move || match &batches[..] {
+                [] => Ok(Spans::default()),
+                [one] => restore(one, &resources),
+                [first, ..] => restore(&concat_batches(&first.schema(), &batches)?, &resources),
             })
             .await
     }
@@ -87,8 +88,10 @@ fn push_rows(
         column(whole, "dropped_links_count")?,
     ];
     let of_row = resources.indices_of(column(whole, "resource")?)?;
+    let mut adopted: Vec<Option<u32>> = vec![None; resources.all.len()];
     for row in 0..whole.num_rows() {
-        let resource = spans.adopt(&resources.all[of_row[row] as usize]);
+        let index = of_row[row] as usize;
+        let resource = *adopted[index].get_or_insert_with(|| spans.adopt(&resources.all[index]));
         let start = starts.value(row);
         spans.push(SpanRow {
             trace_id: TraceId(trace_ids[row]),
@@ -109,8 +112,12 @@ fn push_rows(
     Ok(())
 }
 
-/// Codes of a dictionary column; a null is the empty text. Each entry is looked up once.
+/// Codes of a dictionary column; a null is the empty text. Each entry is looked up once, if there are fewer entries than rows.
 fn codes(texts: &Strings, pool: &mut Pool) -> Vec<u32> {
+    if texts.len() < texts.values().len() {
+        let text = |row| texts.get(row).map_or(EMPTY, |text| pool.intern(text.as_bytes()));
+        return (0..texts.len()).map(text).collect();
+    }
     let mut known: Vec<Option<u32>> = vec![None; texts.values().len()];
     (0..texts.len())
         .map(|row| {
@@ -134,29 +141,43 @@ fn restore_attributes(
         let Some(Promoted { key, scalar, .. }) = Promoted::parse(name) else { continue };
         let key = pool.intern(key.as_bytes());
         let any = array.as_any();
-        let texts = if scalar == ScalarType::String { Some(strings(array)?) } else { None };
-        for (index, owner) in owners.iter().enumerate().filter(|(index, _)| array.is_valid(*index))
-        {
-            let value = match scalar {
-                ScalarType::String => {
-                    let text = texts.as_ref().and_then(|texts| texts.get(index));
-                    Scalar::String(text.unwrap_or_default())
+        let valid = valid_rows(array).map(|row| (row, owners[row]));
+        match scalar {
+            ScalarType::String => {
+                let texts = strings(array)?;
+                for (row, owner) in valid {
+                    let text = texts.get(row).unwrap_or_default();
+                    into.push(pool, owner, key, Scalar::String(text));
                 }
-                ScalarType::Int => {
-                    Scalar::Int(any.downcast_ref::<Int64Array>().ok_or_else(wrong)?.value(index))
-                }
-                ScalarType::Double => {
-                    let array = any.downcast_ref::<Float64Array>().ok_or_else(wrong)?;
-                    Scalar::Double(array.value(index))
-                }
-                ScalarType::Bool => {
-                    Scalar::Bool(any.downcast_ref::<BooleanArray>().ok_or_else(wrong)?.value(index))
-                }
-            };
-            into.push(pool, *owner, key, value);
+            }
+            ScalarType::Int => {
+                let values = any.downcast_ref::<Int64Array>().ok_or_else(wrong)?.values();
+                valid
+                    .for_each(|(row, owner)| into.push(pool, owner, key, Scalar::Int(values[row])));
+            }
+            ScalarType::Double => {
+                let values = any.downcast_ref::<Float64Array>().ok_or_else(wrong)?.values();
+                valid.for_each(|(row, owner)| {
+                    into.push(pool, owner, key, Scalar::Double(values[row]));
+                });
+            }
+            ScalarType::Bool => {
+                let values = any.downcast_ref::<BooleanArray>().ok_or_else(wrong)?.values();
+                valid.for_each(|(row, owner)| {
+                    into.push(pool, owner, key, Scalar::Bool(values.value(row)));
+                });
+            }
         }
     }
     Ok(())
+}
+
+/// The rows that have a value.
+fn valid_rows(array: &ArrayRef) -> Box<dyn Iterator<Item = usize> + '_> {
+    match array.nulls() {
+        Some(nulls) => Box::new(nulls.valid_indices()),
+        None => Box::new(0..array.len()),
+    }
 }
 
 /// Scalars of unpromoted keys become typed again; everything else stays in `rest`.

@@ -1,0 +1,385 @@
+//! Fetched pages, handed to the Parquet crate's column decoders one by one.
+//!
+//! The crate's own page readers make a zstd context of some 100 KiB for each column chunk; here each thread keeps one. Pages are inflated
+//! when they are asked for, and a dictionary only when a page asks for its entries.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::basic::Encoding;
+use parquet::bloom_filter::Sbbf;
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::reader::{FileReader, RowGroupReader};
+use parquet::record::reader::RowIter;
+use parquet::schema::types::Type;
+use zstd::bulk::Decompressor;
+
+use super::Error;
+use super::header::{PageHeader, PageKind, varint};
+use super::levels::{LevelsMax, Places};
+use super::plan::{ChunkPlan, GroupPlan, PagePlan};
+
+/// Most bytes of a page after inflating. The writer ends a page at 1 MiB, but one of its values may be as large as a request.
+const PAGE_BYTES_MAX: usize = 1 << 30;
+
+/// What zstd can make of a byte at most: a block of 128 KiB takes 4 bytes.
+const INFLATION_MAX: usize = 1 << 15;
+
+/// Most values of a page, nulls and the values of repeated columns included: their levels take 2 bytes each.
+const PAGE_VALUES_MAX: u32 = 1 << 26;
+
+/// A chunk with more wanted pages than this is not looked through before it is decoded: all of its pages would be in memory at once.
+const LOOKED_THROUGH_MAX: usize = 4;
+
+/// The pages of a row group, as far as they were fetched.
+#[derive(Debug)]
+pub(super) struct Pages {
+    metadata: Arc<ParquetMetaData>,
+    group: usize,
+    chunks: BTreeMap<usize, Chunk>,
+}
+
+/// The pages of one column of a row group.
+#[derive(Debug, Clone)]
+struct Chunk {
+    zstd: bool,
+    levels: LevelsMax,
+    dictionary: Dictionary,
+    pages: Arc<[Slot]>,
+}
+
+#[derive(Debug, Clone)]
+enum Dictionary {
+    Missing,
+    Stored(Bytes),
+    /// No page will ask for one of its entries.
+    Unused,
+}
+
+#[derive(Debug)]
+struct Slot {
+    first_row: usize,
+    rows: usize,
+    data: Data,
+}
+
+#[derive(Debug)]
+enum Data {
+    Missing,
+    Stored(Bytes),
+    Plain(DataPage),
+}
+
+/// A data page, inflated.
+#[derive(Debug, Clone)]
+struct DataPage {
+    bytes: Bytes,
+    values: u32,
+    encoding: Encoding,
+    definition: Encoding,
+    repetition: Encoding,
+}
+
+impl Pages {
+    /// The pages of a plan, with the parts that were fetched for it.
+    pub(super) fn of(
+        metadata: &Arc<ParquetMetaData>,
+        plan: &GroupPlan,
+        parts: &mut impl Iterator<Item = Bytes>,
+    ) -> Self {
+        let schema = metadata.file_metadata().schema_descr();
+        let chunk = |plan: &ChunkPlan| {
+            let column = schema.column(plan.column);
+            let levels = LevelsMax {
+                repetition: column.max_rep_level().unsigned_abs(),
+                definition: column.max_def_level().unsigned_abs(),
+            };
+            (plan.column, Chunk::of(plan, levels, parts))
+        };
+        let chunks = plan.chunks.iter().map(chunk).collect();
+        Self { metadata: Arc::clone(metadata), group: plan.group, chunks }
+    }
+
+    /// The columns in which none of the selected rows has a value, as far as that is cheap to tell.
+    ///
+    /// # Errors
+    /// When a page is damaged.
+    pub(super) fn without_values(&mut self, selected: &[Range<usize>]) -> Result<BTreeSet<usize>> {
+        let mut without = BTreeSet::new();
+        let mut places = Places::default();
+        for (column, chunk) in &mut self.chunks {
+            if chunk.levels.definition > 0 && !chunk.may_have_values(selected, &mut places)? {
+                without.insert(*column);
+            }
+        }
+        Ok(without)
+    }
+}
+
+/// The crate reads the file's row groups one after the other: all but ours are empty.
+impl FileReader for Pages {
+    fn metadata(&self) -> &ParquetMetaData {
+        &self.metadata
+    }
+
+    fn num_row_groups(&self) -> usize {
+        self.metadata.num_row_groups()
+    }
+
+    fn get_row_group(&self, group: usize) -> Result<Box<dyn RowGroupReader + '_>> {
+        Ok(Box::new(Group { pages: self, group }))
+    }
+
+    fn get_row_iter(&self, _: Option<Type>) -> Result<RowIter<'_>> {
+        Err(ParquetError::NYI("rows one by one".to_owned()))
+    }
+}
+
+struct Group<'a> {
+    pages: &'a Pages,
+    group: usize,
+}
+
+impl RowGroupReader for Group<'_> {
+    fn metadata(&self) -> &RowGroupMetaData {
+        self.pages.metadata.row_group(self.group)
+    }
+
+    fn num_columns(&self) -> usize {
+        self.metadata().num_columns()
+    }
+
+    fn get_column_page_reader(&self, column: usize) -> Result<Box<dyn PageReader>> {
+        let chunk = match self.pages.chunks.get(&column) {
+            None => return Err(damaged("a column was not fetched")),
+            Some(chunk) if self.group == self.pages.group => chunk.clone(),
+            Some(chunk) => {
+                Chunk { dictionary: Dictionary::Missing, pages: Arc::default(), ..chunk.clone() }
+            }
+        };
+        Ok(Box::new(Reader { chunk, next: 0 }))
+    }
+
+    fn get_column_bloom_filter(&self, _: usize) -> Option<&Sbbf> {
+        None
+    }
+
+    fn get_row_iter(&self, _: Option<Type>) -> Result<RowIter<'_>> {
+        Err(ParquetError::NYI("rows one by one".to_owned()))
+    }
+}
+
+impl Chunk {
+    fn of(plan: &ChunkPlan, levels: LevelsMax, parts: &mut impl Iterator<Item = Bytes>) -> Self {
+        let mut part = || parts.next().expect("as many parts are fetched as are asked for");
+        let dictionary = match plan.dictionary {
+            Some(_) => Dictionary::Stored(part()),
+            None => Dictionary::Missing,
+        };
+        let slot = |page: &PagePlan| Slot {
+            first_row: page.first_row,
+            rows: page.rows,
+            data: page.bytes.as_ref().map_or(Data::Missing, |_| Data::Stored(part())),
+        };
+        Self { zstd: plan.zstd, levels, dictionary, pages: plan.pages.iter().map(slot).collect() }
+    }
+
+    /// Whether one of the selected rows may have a value. Keeps the pages that it inflates.
+    fn may_have_values(&mut self, selected: &[Range<usize>], places: &mut Places) -> Result<bool> {
+        let stored = |slot: &&Slot| !matches!(slot.data, Data::Missing);
+        if self.pages.iter().filter(stored).count() > LOOKED_THROUGH_MAX {
+            return Ok(true);
+        }
+        let (zstd, levels) = (self.zstd, self.levels);
+        let slots = Arc::get_mut(&mut self.pages).expect("no reader has been made");
+        for slot in slots {
+            let Data::Stored(bytes) = &slot.data else { continue };
+            let page = DataPage::inflate(bytes, zstd, levels)?;
+            let rows = slot.first_row..slot.first_row + slot.rows;
+            let wanted: Vec<_> = selected
+                .iter()
+                .map(|range| range.start.max(rows.start)..range.end.min(rows.end))
+                .filter(|range| range.start < range.end)
+                .map(|range| range.start - rows.start..range.end - rows.start)
+                .collect();
+            let found = levels.has_value(&page.bytes, page.values as usize, &wanted, places);
+            slot.data = Data::Plain(page);
+            if found.ok_or_else(|| damaged("levels are cut short"))? {
+                return Ok(true);
+            }
+        }
+        if let Dictionary::Stored(_) = self.dictionary {
+            self.dictionary = Dictionary::Unused;
+        }
+        Ok(false)
+    }
+}
+
+impl DataPage {
+    fn inflate(stored: &Bytes, zstd: bool, levels: LevelsMax) -> Result<Self> {
+        let (kind, bytes) = inflate(stored, zstd)?;
+        let PageKind::Data { values, encoding, definition, repetition } = kind else {
+            return Err(damaged("a page is no data page"));
+        };
+        let page = Self { bytes, values, encoding, definition, repetition };
+        if values > PAGE_VALUES_MAX || !page.counts_agree(levels) {
+            return Err(damaged("a page has more values than its header says"));
+        }
+        Ok(page)
+    }
+
+    /// Values that are told as differences begin with {block size, blocks, count}, and the decoders trust the count.
+    fn counts_agree(&self, levels: LevelsMax) -> bool {
+        let differences = [Encoding::DELTA_BINARY_PACKED, Encoding::DELTA_LENGTH_BYTE_ARRAY];
+        if !differences.contains(&self.encoding) {
+            return true;
+        }
+        match levels.values_of(&self.bytes) {
+            None => false,
+            Some([]) => true,
+            Some(values) => {
+                let count = || {
+                    let (_, rest) = varint(values)?;
+                    let (_, rest) = varint(rest)?;
+                    varint(rest)
+                };
+                count().is_some_and(|(count, _)| count <= u64::from(self.values))
+            }
+        }
+    }
+
+    fn page(&self) -> Page {
+        Page::DataPage {
+            buf: self.bytes.clone(),
+            num_values: self.values,
+            encoding: self.encoding,
+            def_level_encoding: self.definition,
+            rep_level_encoding: self.repetition,
+            statistics: None,
+        }
+    }
+}
+
+/// What the header says, and the page after it.
+fn inflate(stored: &Bytes, zstd: bool) -> Result<(PageKind, Bytes)> {
+    thread_local! {
+        static INFLATER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    let header = PageHeader::read(stored).ok_or_else(|| damaged("a page has no header"))?;
+    let PageHeader { header_bytes, stored_bytes, plain_bytes, kind } = header;
+    let body = stored.slice(header_bytes..);
+    if body.len() != stored_bytes {
+        return Err(damaged("a page is not as long as the index says"));
+    }
+    if !zstd {
+        return Ok((kind, body));
+    }
+    if plain_bytes > PAGE_BYTES_MAX.min(stored_bytes.saturating_mul(INFLATION_MAX)) {
+        return Err(damaged("a page is larger than it can be"));
+    }
+    let mut plain = Vec::with_capacity(plain_bytes);
+    let found = INFLATER.with_borrow_mut(|inflater| -> std::io::Result<usize> {
+        if inflater.is_none() {
+            *inflater = Some(Decompressor::new()?);
+        }
+        let inflater = inflater.as_mut().expect("it has been made above");
+        inflater.decompress_to_buffer(&body, &mut plain)
+    });
+    let found = found.map_err(|error| ParquetError::External(Box::new(Error::Zstd(error))))?;
+    if found != plain_bytes {
+        return Err(damaged("a page is shorter than its header says"));
+    }
+    Ok((kind, plain.into()))
+}
+
+fn damaged(what: &'static str) -> ParquetError {
+    ParquetError::External(Box::new(Error::Corrupt { part: "parquet", what }))
+}
+
+/// The data pages of a chunk in order. Its dictionary is always handed over late: when a page needs it.
+struct Reader {
+    chunk: Chunk,
+    next: usize,
+}
+
+impl Iterator for Reader {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for Reader {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        let Some(slot) = self.chunk.pages.get(self.next) else { return Ok(None) };
+        self.next += 1;
+        match &slot.data {
+            Data::Missing => Err(damaged("a page was not fetched")),
+            Data::Plain(page) => Ok(Some(page.page())),
+            Data::Stored(stored) => {
+                Ok(Some(DataPage::inflate(stored, self.chunk.zstd, self.chunk.levels)?.page()))
+            }
+        }
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        let metadata = |slot: &Slot| PageMetadata {
+            num_rows: Some(slot.rows),
+            num_levels: None,
+            is_dict: false,
+        };
+        Ok(self.chunk.pages.get(self.next).map(metadata))
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.next += 1;
+        Ok(())
+    }
+
+    fn supports_deferred_dictionary(&self) -> bool {
+        true
+    }
+
+    fn take_deferred_dictionary(&mut self) -> Result<Option<Page>> {
+        match std::mem::replace(&mut self.chunk.dictionary, Dictionary::Missing) {
+            Dictionary::Missing => Ok(None),
+            Dictionary::Unused => Ok(Some(Page::DictionaryPage {
+                buf: Bytes::new(),
+                num_values: 0,
+                encoding: Encoding::PLAIN,
+                is_sorted: false,
+            })),
+            Dictionary::Stored(stored) => {
+                let (kind, buf) = inflate(&stored, self.chunk.zstd)?;
+                let PageKind::Dictionary { values, encoding, sorted } = kind else {
+                    return Err(damaged("a page is no dictionary"));
+                };
+                // Each entry takes a byte at least, and the decoders reserve room for as many as there are said to be.
+                if values as usize > buf.len() {
+                    return Err(damaged("a dictionary has fewer entries than its header says"));
+                }
+                Ok(Some(Page::DictionaryPage {
+                    buf,
+                    num_values: values,
+                    encoding,
+                    is_sorted: sorted,
+                }))
+            }
+        }
+    }
+
+    /// Pages begin with whole rows: the offset index, by which they were found, says so.
+    fn at_record_boundary(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+#[path = "pages_tests.rs"]
+mod tests;
