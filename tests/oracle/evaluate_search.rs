@@ -1,0 +1,248 @@
+//! Searches: the spansets that the stages leave of a trace.
+
+use traceql_grammar::ast::{
+    Aggregate, AggregateOp, FieldExpr, Form, Pipeline, Relation, ScalarExpr, ScalarFilter,
+    SpansetExpr, SpansetOp, Stage,
+};
+
+use crate::evaluate_field::{is_true, value};
+use crate::evaluate_trace::Trace;
+use crate::evaluate_value::{Val, binary, compare_numbers};
+
+/// Spans of one trace, by their places, and what stages say of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spanset {
+    pub(crate) spans: Vec<usize>,
+    pub(crate) attributes: Vec<(String, Val)>,
+}
+
+/// A structural operator has several spansets on one side.
+#[derive(Debug)]
+pub(crate) struct SeveralSpansets;
+
+pub(crate) type Spansets = Result<Vec<Spanset>, SeveralSpansets>;
+
+/// A trace, and how it is looked at.
+pub(crate) struct Search<'a> {
+    pub(crate) trace: &'a Trace,
+    pub(crate) rootless: bool,
+}
+
+impl Search<'_> {
+    /// What a pipeline leaves of the whole trace. No spanset is empty.
+    pub(crate) fn run(&self, pipeline: &Pipeline) -> Spansets {
+        let spans = (0..self.trace.spans.len()).collect();
+        self.stages(pipeline, &Spanset { spans, attributes: Vec::new() })
+    }
+
+    fn stages(&self, pipeline: &Pipeline, input: &Spanset) -> Spansets {
+        let mut spansets = vec![input.clone()];
+        for stage in &pipeline.stages {
+            let mut next = Vec::new();
+            if matches!(stage, Stage::Coalesce) {
+                next.push(Spanset { spans: all_spans(&spansets), attributes: Vec::new() });
+            } else {
+                for spanset in &spansets {
+                    next.extend(self.stage(stage, spanset)?);
+                }
+            }
+            next.retain(|spanset| !spanset.spans.is_empty());
+            spansets = next;
+        }
+        Ok(spansets)
+    }
+
+    fn stage(&self, stage: &Stage, input: &Spanset) -> Spansets {
+        Ok(match stage {
+            Stage::Spansets(expr) => self.spansets(expr, input)?,
+            Stage::Scalar(filter) => self.scalar(filter, input).into_iter().collect(),
+            Stage::GroupBy(by) => self.group(by, input),
+            // What is shown of spans; which ones does not change.
+            Stage::Select(_) => vec![input.clone()],
+            Stage::Coalesce => unreachable!("about all spansets together"),
+        })
+    }
+
+    fn spansets(&self, expr: &SpansetExpr, input: &Spanset) -> Spansets {
+        match expr {
+            SpansetExpr::Filter(condition) => {
+                let mut kept = input.clone();
+                kept.spans.retain(|place| is_true(self.trace, *place, condition));
+                Ok(if kept.spans.is_empty() { Vec::new() } else { vec![kept] })
+            }
+            SpansetExpr::Pipeline(pipeline) => self.stages(pipeline, input),
+            SpansetExpr::Binary { op, lhs, rhs, .. } => {
+                let (lhs, rhs) = (self.spansets(lhs, input)?, self.spansets(rhs, input)?);
+                let spans = match op {
+                    SpansetOp::And if lhs.is_empty() || rhs.is_empty() => Vec::new(),
+                    SpansetOp::And | SpansetOp::Or => union(&all_spans(&lhs), &all_spans(&rhs)),
+                    SpansetOp::Structural { .. } if lhs.len() > 1 || rhs.len() > 1 => {
+                        return Err(SeveralSpansets);
+                    }
+                    SpansetOp::Structural { relation, form } => {
+                        self.structural(*relation, *form, &all_spans(&lhs), &all_spans(&rhs))
+                    }
+                };
+                let attributes = input.attributes.clone();
+                Ok(if spans.is_empty() { Vec::new() } else { vec![Spanset { spans, attributes }] })
+            }
+        }
+    }
+
+    fn structural(
+        &self,
+        relation: Relation,
+        form: Form,
+        lhs: &[usize],
+        rhs: &[usize],
+    ) -> Vec<usize> {
+        let related = |left: usize, right: usize| self.is_related(relation, left, right);
+        let right: Vec<usize> = rhs
+            .iter()
+            .copied()
+            .filter(|right| {
+                lhs.iter().any(|left| related(*left, *right)) != (form == Form::Negated)
+            })
+            .collect();
+        if form != Form::Union {
+            return right;
+        }
+        let left: Vec<usize> = lhs
+            .iter()
+            .copied()
+            .filter(|left| rhs.iter().any(|right| related(*left, *right)))
+            .collect();
+        union(&left, &right)
+    }
+
+    /// How a span of the right side stands to one of the left side.
+    fn is_related(&self, relation: Relation, left: usize, right: usize) -> bool {
+        let is_placed = |place: usize| self.trace.is_placed(place, self.rootless);
+        if !is_placed(left) || !is_placed(right) {
+            return false;
+        }
+        let parent = |place: usize| self.trace.parent[place];
+        match relation {
+            Relation::Child => parent(right) == Some(left),
+            Relation::Parent => parent(left) == Some(right),
+            Relation::Descendant => self.is_below(right, left),
+            Relation::Ancestor => self.is_below(left, right),
+            // All tops are siblings.
+            Relation::Sibling => left != right && parent(left) == parent(right),
+        }
+    }
+
+    fn is_below(&self, place: usize, above: usize) -> bool {
+        self.trace.parent[place]
+            .is_some_and(|parent| parent == above || self.is_below(parent, above))
+    }
+
+    /// A spanset for each value; the spans without one have their own.
+    fn group(&self, by: &FieldExpr, input: &Spanset) -> Vec<Spanset> {
+        let mut groups: Vec<(String, Spanset)> = Vec::new();
+        for place in &input.spans {
+            let value = value(self.trace, *place, by);
+            let key = group_key(&value);
+            match groups.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, group)) => group.spans.push(*place),
+                None => {
+                    let mut attributes = input.attributes.clone();
+                    attributes.push((format!("by({by})"), value));
+                    groups.push((key, Spanset { spans: vec![*place], attributes }));
+                }
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// `count() > 2`: the spanset with the number as an attribute, if the comparison holds.
+    fn scalar(&self, filter: &ScalarFilter, input: &Spanset) -> Option<Spanset> {
+        let (ScalarExpr::Aggregate(aggregate), ScalarExpr::Static(literal)) =
+            (&filter.lhs, &filter.rhs)
+        else {
+            unreachable!("all else is refused");
+        };
+        let found = self.aggregate(aggregate, input);
+        if found == Val::Nil {
+            return None;
+        }
+        let holds = binary(filter.op, &found, &Val::of_literal(literal)) == Val::Bool(true);
+        let mut spanset = input.clone();
+        spanset.attributes.push((aggregate.to_string(), found));
+        holds.then_some(spanset)
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate, input: &Spanset) -> Val {
+        let Some(argument) = &aggregate.argument else {
+            return Val::Int(input.spans.len().try_into().unwrap());
+        };
+        let values = input.spans.iter().map(|place| value(self.trace, *place, argument));
+        let values: Vec<Val> = values.filter(|value| *value != Val::Nil).collect();
+        let Some(first) = values.first() else { return Val::Nil };
+        match aggregate.op {
+            AggregateOp::Count => unreachable!("without an argument"),
+            AggregateOp::Sum => sum(&values),
+            AggregateOp::Avg => average(&values),
+            AggregateOp::Max | AggregateOp::Min => {
+                let wanted = match aggregate.op {
+                    AggregateOp::Max => std::cmp::Ordering::Greater,
+                    _ => std::cmp::Ordering::Less,
+                };
+                let mut best = first;
+                for value in &values {
+                    let order = match compare_numbers(value, best) {
+                        Some(order) => order,
+                        None => value.type_rank().cmp(&best.type_rank()),
+                    };
+                    if order == wanted {
+                        best = value;
+                    }
+                }
+                best.clone()
+            }
+        }
+    }
+}
+
+/// The first value's type is the sum's; values of other types are not added.
+fn sum(values: &[Val]) -> Val {
+    let mut total = values[0].clone();
+    for value in &values[1..] {
+        match (&mut total, value) {
+            (Val::Int(total), Val::Int(value)) | (Val::Duration(total), Val::Duration(value)) => {
+                *total = total.saturating_add(*value);
+            }
+            (Val::Float(total), Val::Float(value)) => *total += value,
+            _ => {}
+        }
+    }
+    total
+}
+
+fn average(values: &[Val]) -> Val {
+    let count: i64 = values.len().try_into().unwrap();
+    match sum(values) {
+        #[expect(clippy::cast_precision_loss, reason = "an average of ints is a float")]
+        Val::Int(total) => Val::Float(total as f64 / count as f64),
+        Val::Duration(total) => Val::Duration(total / count),
+        #[expect(clippy::cast_precision_loss, reason = "a handful")]
+        Val::Float(total) => Val::Float(total / count as f64),
+        other => other,
+    }
+}
+
+/// What makes two values one group: their type and content.
+pub(crate) fn group_key(value: &Val) -> String {
+    format!("{} {}", value.type_rank(), value.told())
+}
+
+fn all_spans(spansets: &[Spanset]) -> Vec<usize> {
+    spansets.iter().flat_map(|spanset| spanset.spans.clone()).collect()
+}
+
+fn union(one: &[usize], other: &[usize]) -> Vec<usize> {
+    let mut all = [one, other].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
