@@ -60,7 +60,11 @@ pub(crate) async fn check(
                         check_shown(found, traces, question)?;
                     }
                     Answer {
-                        lines: answer.traces.iter().map(told_match).collect(),
+                        lines: answer
+                            .traces
+                            .iter()
+                            .map(|one| told_match(one, spans_per_spanset))
+                            .collect(),
                         is_refused: false,
                     }
                 }
@@ -162,9 +166,12 @@ fn told_series(series: &Series) -> String {
 }
 
 fn told_samples(labels: &str, samples: impl Iterator<Item = (u64, f64)>) -> String {
-    let samples: Vec<String> =
-        samples.map(|(at, value)| format!("{at}:{}", told_float(value))).collect();
-    format!("{labels} {}", samples.join(" "))
+    let samples: Vec<(u64, f64)> = samples.collect();
+    let zeros = samples.iter().filter(|(_, value)| *value == 0.0).count();
+    let others = samples.iter().filter(|(_, value)| *value != 0.0);
+    let others: Vec<String> =
+        others.map(|(at, value)| format!("{at}:{}", told_float(*value))).collect();
+    format!("{labels} {zeros} zeros {}", others.join(" "))
 }
 
 /// The newest traces, ties by id; each as a line.
@@ -232,21 +239,22 @@ fn told_span(id: u64, start: u64, duration: u64, spans_max: usize) -> String {
 }
 
 /// The engine's trace as such a line.
-fn told_match(found: &traceql::TraceMatch) -> String {
+fn told_match(found: &traceql::TraceMatch, spans_max: usize) -> String {
     let traceql::TraceMatch { id, start, duration, root_service, root_name, services, spansets } =
         found;
     let services: BTreeMap<String, (u32, u32)> =
         services.iter().map(|one| (one.service.clone(), (one.spans, one.errors))).collect();
     let mut sets = Vec::new();
     for spanset in spansets {
-        let cut = if (spanset.matched as usize) == spanset.spans.len() { 0 } else { 1 };
         let mut spans: Vec<_> = spanset.spans.iter().collect();
-        if cut == 0 {
+        if spans_max == 0 {
             spans.sort_by_key(|span| (span.start, span.id, span.duration));
         }
         let spans: Vec<String> = spans
             .iter()
-            .map(|span| told_span(u64::from_be_bytes(span.id.0), span.start, span.duration, cut))
+            .map(|span| {
+                told_span(u64::from_be_bytes(span.id.0), span.start, span.duration, spans_max)
+            })
             .collect();
         sets.push(format!(
             "({}: {} {})",
@@ -276,7 +284,12 @@ fn told_value(value: &Value) -> String {
         Value::Array(items) => {
             format!("[{}]", items.iter().map(told_value).collect::<Vec<_>>().join(", "))
         }
-        other => format!("{other:?}"),
+        Value::Bytes(bytes) => format!("bytes {bytes:?}"),
+        Value::Map(entries) => {
+            let told = |(key, value): &(String, Value)| format!("{key}: {}", told_value(value));
+            format!("{{{}}}", entries.iter().map(told).collect::<Vec<_>>().join(", "))
+        }
+        Value::Empty => "unset".to_owned(),
     }
 }
 

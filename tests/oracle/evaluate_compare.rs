@@ -128,6 +128,7 @@ fn is_compared(attribute: &Attribute) -> bool {
                 | Intrinsic::EventTimeSinceStart
                 | Intrinsic::TraceId
                 | Intrinsic::ParentId
+                | Intrinsic::ChildCount
                 | Intrinsic::NestedSetLeft
                 | Intrinsic::NestedSetRight
                 | Intrinsic::NestedSetParent

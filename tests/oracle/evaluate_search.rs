@@ -1,5 +1,7 @@
 //! Searches: the spansets that the stages leave of a trace.
 
+use std::cmp::Ordering;
+
 use traceql_grammar::ast::{
     Aggregate, AggregateOp, FieldExpr, Form, Pipeline, Relation, ScalarExpr, ScalarFilter,
     SpansetExpr, SpansetOp, Stage,
@@ -176,64 +178,69 @@ impl Search<'_> {
         let Some(argument) = &aggregate.argument else {
             return Val::Int(input.spans.len().try_into().unwrap());
         };
+        // What is no number does not count.
         let values = input.spans.iter().map(|place| value(self.trace, *place, argument));
-        let values: Vec<Val> = values.filter(|value| *value != Val::Nil).collect();
-        let Some(first) = values.first() else { return Val::Nil };
+        let values: Vec<Val> = values.filter(Val::is_number).collect();
+        if values.is_empty() {
+            return Val::Nil;
+        }
         match aggregate.op {
             AggregateOp::Count => unreachable!("without an argument"),
             AggregateOp::Sum => sum(&values),
             AggregateOp::Avg => average(&values),
-            AggregateOp::Max | AggregateOp::Min => {
-                let wanted = match aggregate.op {
-                    AggregateOp::Max => std::cmp::Ordering::Greater,
-                    _ => std::cmp::Ordering::Less,
-                };
-                let mut best = first;
-                for value in &values {
-                    let order = match compare_numbers(value, best) {
-                        Some(order) => order,
-                        None => value.type_rank().cmp(&best.type_rank()),
-                    };
-                    if order == wanted {
-                        best = value;
-                    }
-                }
-                best.clone()
-            }
+            AggregateOp::Max => best(&values, Ordering::Greater),
+            AggregateOp::Min => best(&values, Ordering::Less),
         }
     }
 }
 
-/// The first value's type is the sum's; values of other types are not added.
+/// The first of the largest or smallest.
+fn best(values: &[Val], wanted: Ordering) -> Val {
+    let mut best = &values[0];
+    for value in values {
+        if compare_numbers(value, best) == Some(wanted) {
+            best = value;
+        }
+    }
+    best.clone()
+}
+
+/// Ints give an int and durations a duration, which stop at the ends of their range; else it is a float.
 fn sum(values: &[Val]) -> Val {
-    let mut total = values[0].clone();
-    for value in &values[1..] {
-        match (&mut total, value) {
-            (Val::Int(total), Val::Int(value)) | (Val::Duration(total), Val::Duration(value)) => {
-                *total = total.saturating_add(*value);
-            }
-            (Val::Float(total), Val::Float(value)) => *total += value,
-            _ => {}
-        }
+    let whole = || {
+        let ints = values.iter().map(|value| match value {
+            Val::Int(value) | Val::Duration(value) => i128::from(*value),
+            _ => 0,
+        });
+        let total: i128 = ints.sum();
+        i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX })
+    };
+    if values.iter().all(|value| matches!(value, Val::Int(_))) {
+        Val::Int(whole())
+    } else if values.iter().all(|value| matches!(value, Val::Duration(_))) {
+        Val::Duration(whole())
+    } else {
+        Val::Float(values.iter().filter_map(Val::as_float).sum())
     }
-    total
 }
 
+/// A duration of durations, else a float.
+#[expect(clippy::cast_precision_loss, reason = "an average of ints is a float")]
 fn average(values: &[Val]) -> Val {
-    let count: i64 = values.len().try_into().unwrap();
     match sum(values) {
-        #[expect(clippy::cast_precision_loss, reason = "an average of ints is a float")]
-        Val::Int(total) => Val::Float(total as f64 / count as f64),
-        Val::Duration(total) => Val::Duration(total / count),
-        #[expect(clippy::cast_precision_loss, reason = "a handful")]
-        Val::Float(total) => Val::Float(total / count as f64),
-        other => other,
+        Val::Int(total) => Val::Float(total as f64 / values.len() as f64),
+        Val::Float(total) => Val::Float(total / values.len() as f64),
+        Val::Duration(total) => Val::Duration(total / i64::try_from(values.len()).unwrap()),
+        _ => unreachable!("a sum is a number"),
     }
 }
 
 /// What makes two values one group: their type and content.
 pub(crate) fn group_key(value: &Val) -> String {
-    format!("{} {}", value.type_rank(), value.told())
+    match value {
+        Val::Float(value) => format!("float {value:?}"),
+        other => format!("{} {}", other.type_rank(), other.told()),
+    }
 }
 
 fn all_spans(spansets: &[Spanset]) -> Vec<usize> {

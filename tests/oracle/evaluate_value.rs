@@ -21,8 +21,10 @@ pub(crate) enum Val {
     Status(i64),
     /// By the language's numbers: unspecified 0, internal 1, client 2, server 3, producer 4, consumer 5.
     Kind(i64),
-    /// At least one, all of one scalar type.
+    /// At least two, all of one scalar type.
     List(Vec<Val>),
+    /// What the language has no operators for: bytes, lists of pairs, arrays of several types or of arrays.
+    Other(Any),
 }
 
 impl Val {
@@ -50,34 +52,29 @@ impl Val {
         }
     }
 
-    /// What is not a scalar or an array of one scalar type is not there for the language, nor is an empty array. An array of one is
-    /// its element.
+    /// An empty array is not there; an array of one is its element.
     pub(crate) fn of_sent(value: &Any) -> Self {
         match value {
             Any::Text(text) => Self::Text(text.clone()),
             Any::Int(value) => Self::Int(*value),
             Any::Double(value) => Self::Float(*value),
             Any::Bool(value) => Self::Bool(*value),
-            Any::Map(_) | Any::Bytes(_) | Any::Unset => Self::Nil,
+            Any::Unset => Self::Nil,
+            Any::Map(_) | Any::Bytes(_) => Self::Other(value.clone()),
+            Any::List(items) if items.is_empty() => Self::Nil,
             Any::List(items) => {
-                let items: Vec<Self> = items.iter().map(Self::of_item).collect();
-                let is_whole = items
-                    .iter()
-                    .all(|item| *item != Self::Nil && item.type_rank() == items[0].type_rank());
-                match &items[..] {
-                    [] => Self::Nil,
-                    _ if !is_whole => Self::Nil,
+                let scalars: Vec<Self> = items.iter().map(Self::of_sent).collect();
+                let is_one_type = |item: &Self| {
+                    (1..=4).contains(&item.type_rank())
+                        && item.type_rank() == scalars[0].type_rank()
+                };
+                let has_lists = items.iter().any(|item| matches!(item, Any::List(_)));
+                match &scalars[..] {
+                    all if has_lists || !all.iter().all(is_one_type) => Self::Other(value.clone()),
                     [one] => one.clone(),
-                    _ => Self::List(items),
+                    _ => Self::List(scalars),
                 }
             }
-        }
-    }
-
-    fn of_item(value: &Any) -> Self {
-        match value {
-            Any::List(_) => Self::Nil,
-            scalar => Self::of_sent(scalar),
         }
     }
 
@@ -93,6 +90,7 @@ impl Val {
             Self::Duration(_) => 6,
             Self::Status(_) => 7,
             Self::Kind(_) => 8,
+            Self::Other(_) => 9,
         }
     }
 
@@ -124,6 +122,7 @@ impl Val {
                 let items: Vec<String> = items.iter().map(Self::told).collect();
                 format!("[{}]", items.join(", "))
             }
+            Self::Other(value) => told_other(value),
         }
     }
 
@@ -138,6 +137,22 @@ impl Val {
             }
             other => panic!("{other:?} is not told by a word"),
         }
+    }
+}
+
+/// A value for which the language has no type.
+fn told_other(value: &Any) -> String {
+    match value {
+        Any::Bytes(bytes) => format!("bytes {bytes:?}"),
+        Any::Map(entries) => {
+            let told = |(key, value): &(String, Any)| format!("{key}: {}", told_other(value));
+            format!("{{{}}}", entries.iter().map(told).collect::<Vec<_>>().join(", "))
+        }
+        Any::List(items) => {
+            format!("[{}]", items.iter().map(told_other).collect::<Vec<_>>().join(", "))
+        }
+        Any::Unset => "unset".to_owned(),
+        scalar => Val::of_sent(scalar).told(),
     }
 }
 

@@ -139,9 +139,19 @@ impl Mentions {
                 other => other.to_string(),
             };
             own_key == key
-                && values(trace, place, attribute).iter().any(|value| value.told() == told)
+                && values(trace, place, attribute).iter().any(|value| match value {
+                    // Of an array, the elements that a comparison accepts.
+                    Val::List(items) => value.told() == told || shows_items(items, told),
+                    value => value.told() == told,
+                })
         })
     }
+}
+
+/// Whether the text is one of the elements or an array of some.
+fn shows_items(items: &[Val], told: &str) -> bool {
+    let mut rest = told.trim_matches(['[', ']']).split(", ");
+    rest.all(|part| items.iter().any(|item| item.told() == part))
 }
 
 /// All values of an attribute: that of the span and of the resource, those of all events and links.
