@@ -1,5 +1,6 @@
 //! `compare()`: how often each value of each attribute is in a selection of the spans, and how often in the rest.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use traceql_grammar::ast::{Attribute, FieldExpr, Intrinsic, Scope};
@@ -7,9 +8,11 @@ use traceql_grammar::ast::{Attribute, FieldExpr, Intrinsic, Scope};
 use crate::evaluate_field::is_true;
 use crate::evaluate_metrics::{Counted, Seen, Series, Slots};
 use crate::evaluate_search::group_key;
+use crate::evaluate_second::by_value;
 use crate::evaluate_trace::{Owner, named};
 use crate::evaluate_value::Val;
 use crate::model::Attributes;
+use crate::pending;
 
 /// The arguments of `compare()`.
 pub(crate) struct Compare<'a> {
@@ -17,8 +20,8 @@ pub(crate) struct Compare<'a> {
     pub(crate) top: i64,
     /// Unix nanoseconds, both 0 if there are none: the selection starts after the one and not after the other.
     pub(crate) window: [i64; 2],
-    /// What else the query mentions.
-    pub(crate) mentioned: &'a [Attribute],
+    /// Whether it is not said which of two values goes first.
+    pub(crate) is_open: Cell<bool>,
 }
 
 /// The spans of one side that have a value.
@@ -59,7 +62,15 @@ impl Compare<'_> {
             let order = other.seen.len().cmp(&one.seen.len());
             order.then_with(|| by_value(&one.value, &other.value))
         });
-        values.truncate(usize::try_from(self.top).unwrap());
+        let top = usize::try_from(self.top).unwrap();
+        if let [.., last] = &values[..top.min(values.len())]
+            && let Some(next) = values.get(top)
+        {
+            let is_tie = last.seen.len() == next.seen.len();
+            let orders = by_value(&last.value, &next.value);
+            self.is_open.set(self.is_open.get() || (is_tie && orders.is_eq()));
+        }
+        values.truncate(top);
         values
     }
 
@@ -74,8 +85,8 @@ impl Compare<'_> {
                     value: Val::Nil,
                 };
                 let known = all.entry(key).or_default();
-                let group = group_key(&value);
-                match known.iter_mut().find(|known| group_key(&known.value) == group) {
+                let group = apart(&value);
+                match known.iter_mut().find(|known| apart(&known.value) == group) {
                     Some(known) => known.seen.push(seen),
                     None => known.push(Value { value, seen: vec![seen] }),
                 }
@@ -84,7 +95,7 @@ impl Compare<'_> {
         all
     }
 
-    /// Every attribute of the span, its resource and its scope; some that all spans have; what the query mentions.
+    /// Every attribute of the span, its resource and its scope, and what all spans have.
     fn of_span(&self, counted: &Counted<'_>) -> BTreeMap<String, Val> {
         let span = &counted.trace.spans[counted.place];
         let mut all = BTreeMap::new();
@@ -95,6 +106,10 @@ impl Compare<'_> {
         ];
         for (scope, attributes) in scopes {
             add(scope, attributes, &mut all);
+        }
+        if pending::SERVICES_WITHOUT_NAME_ARE_EMPTY {
+            let service = "resource.service.name".to_owned();
+            all.entry(service).or_insert_with(|| Val::Text(String::new()));
         }
         let always = [
             Intrinsic::Name,
@@ -107,33 +122,21 @@ impl Compare<'_> {
             Intrinsic::InstrumentationVersion,
         ];
         let always = always.map(Attribute::Intrinsic);
-        for attribute in always.iter().chain(self.mentioned) {
+        for attribute in &always {
             let value = counted.trace.value(counted.place, attribute, Owner::default());
-            if value != Val::Nil && is_compared(attribute) {
-                all.insert(attribute.to_string(), value);
-            }
+            all.insert(attribute.to_string(), value);
         }
         all
     }
 }
 
-fn is_compared(attribute: &Attribute) -> bool {
-    match attribute {
-        // Its span's and its resource's value are counted by themselves.
-        Attribute::Named { scope, .. } => *scope != Scope::None,
-        Attribute::Intrinsic(intrinsic) => !matches!(
-            intrinsic,
-            Intrinsic::Duration
-                | Intrinsic::TraceDuration
-                | Intrinsic::EventTimeSinceStart
-                | Intrinsic::TraceId
-                | Intrinsic::ParentId
-                | Intrinsic::ChildCount
-                | Intrinsic::NestedSetLeft
-                | Intrinsic::NestedSetRight
-                | Intrinsic::NestedSetParent
-        ),
-        Attribute::OfParent { .. } => false,
+/// What tells values apart.
+fn apart(value: &Val) -> String {
+    match value {
+        Val::List(items) if pending::COMPARE_KEEPS_ARRAYS_OF_ONE_APART => format!("{items:?}"),
+        // Here the sign of zero does not count.
+        Val::Float(0.0) => group_key(&Val::Float(0.0)),
+        other => group_key(other),
     }
 }
 
@@ -144,11 +147,6 @@ fn add(scope: Scope, attributes: &Attributes, all: &mut BTreeMap<String, Val>) {
             all.insert(Attribute::Named { scope, name: name.clone() }.to_string(), value);
         }
     }
-}
-
-/// Texts by their bytes, numbers by value.
-fn by_value(one: &Val, other: &Val) -> std::cmp::Ordering {
-    one.told().cmp(&other.told())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a handful of spans")]

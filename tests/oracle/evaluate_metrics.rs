@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use traceql_grammar::ast::{Attribute, MetricsOp, Pipeline};
 
-use crate::evaluate_search::{Search, SeveralSpansets};
+use crate::evaluate_search::Search;
 use crate::evaluate_trace::{Owner, Trace};
 use crate::evaluate_value::Val;
+use crate::pending;
 
 const SECOND: f64 = 1e9;
 
@@ -69,24 +70,26 @@ pub(crate) struct Counted<'a> {
     pub(crate) stamp: u64,
 }
 
-/// The spans that are counted, of all traces.
+/// The spans that are counted, of all traces, and whether a trace cannot be evaluated.
 pub(crate) fn counted<'a>(
     traces: &'a [Trace],
     pipeline: &Pipeline,
     rootless: bool,
     slots: &Slots,
-) -> Result<Vec<Counted<'a>>, SeveralSpansets> {
-    let mut all = Vec::new();
+) -> (Vec<Counted<'a>>, bool) {
+    let (mut all, mut is_refused) = (Vec::new(), false);
     for trace in traces {
-        for spanset in (Search { trace, rootless }).run(pipeline)? {
-            for place in spanset.spans {
-                if let Some(stamp) = slots.of(trace.spans[place].start) {
-                    all.push(Counted { trace, place, stamp });
-                }
+        let Ok(spansets) = (Search { trace, rootless }).run(pipeline) else {
+            is_refused = true;
+            continue;
+        };
+        for place in spansets.into_iter().flat_map(|spanset| spanset.spans) {
+            if let Some(stamp) = slots.of(trace.spans[place].start) {
+                all.push(Counted { trace, place, stamp });
             }
         }
     }
-    Ok(all)
+    (all, is_refused)
 }
 
 impl Counted<'_> {
@@ -160,8 +163,11 @@ impl Function<'_> {
         let mut labels = Vec::new();
         for by in self.by {
             let value = span.value(by);
+            let key = by.to_string();
             if value != Val::Nil {
-                labels.push((by.to_string(), value));
+                labels.push((key, value));
+            } else if pending::SERVICES_WITHOUT_NAME_ARE_EMPTY && key == "resource.service.name" {
+                labels.push((key, Val::Text(String::new())));
             }
         }
         if labels.is_empty() && !has_own {
@@ -175,6 +181,9 @@ impl Function<'_> {
         let mut quantiles: Vec<Option<f64>> = vec![None];
         if self.op == MetricsOp::QuantileOverTime {
             quantiles = self.quantiles.iter().copied().map(Some).collect();
+            // One that is asked twice is the same series.
+            quantiles.sort_by(|one, other| one.partial_cmp(other).unwrap());
+            quantiles.dedup();
         }
         let with = |quantile: Option<f64>| {
             let mut series = group.clone();
@@ -273,6 +282,6 @@ fn of_buckets(values: &[f64], quantile: f64) -> f64 {
 
 /// What tells series apart.
 pub(crate) fn told_labels(labels: &[(String, Val)]) -> String {
-    let told = |(key, value): &(String, Val)| format!("{key}={}", value.told());
+    let told = |(key, value): &(String, Val)| format!("{key}= {}", value.told());
     labels.iter().map(told).collect::<Vec<_>>().join(" ")
 }

@@ -129,9 +129,17 @@ impl Search<'_> {
             Relation::Parent => parent(left) == Some(right),
             Relation::Descendant => self.is_below(right, left),
             Relation::Ancestor => self.is_below(left, right),
-            // All tops are siblings.
-            Relation::Sibling => left != right && parent(left) == parent(right),
+            // All roots are siblings; other spans without a parent have none.
+            Relation::Sibling => {
+                left != right
+                    && parent(left) == parent(right)
+                    && (parent(left).is_some() || (self.is_root(left) && self.is_root(right)))
+            }
         }
+    }
+
+    fn is_root(&self, place: usize) -> bool {
+        self.trace.spans[place].parent == 0
     }
 
     fn is_below(&self, place: usize, above: usize) -> bool {
@@ -149,7 +157,7 @@ impl Search<'_> {
                 Some((_, group)) => group.spans.push(*place),
                 None => {
                     let mut attributes = input.attributes.clone();
-                    attributes.push((format!("by({by})"), value));
+                    say(&mut attributes, format!("by({by})"), value.clone());
                     groups.push((key, Spanset { spans: vec![*place], attributes }));
                 }
             }
@@ -170,7 +178,7 @@ impl Search<'_> {
         }
         let holds = binary(filter.op, &found, &Val::of_literal(literal)) == Val::Bool(true);
         let mut spanset = input.clone();
-        spanset.attributes.push((aggregate.to_string(), found));
+        say(&mut spanset.attributes, aggregate.to_string(), found);
         holds.then_some(spanset)
     }
 
@@ -179,7 +187,9 @@ impl Search<'_> {
             return Val::Int(input.spans.len().try_into().unwrap());
         };
         // What is no number does not count.
-        let values = input.spans.iter().map(|place| value(self.trace, *place, argument));
+        let spans = self.trace.depth_first();
+        let spans = spans.into_iter().filter(|place| input.spans.contains(place));
+        let values = spans.map(|place| value(self.trace, place, argument));
         let values: Vec<Val> = values.filter(Val::is_number).collect();
         if values.is_empty() {
             return Val::Nil;
@@ -194,33 +204,49 @@ impl Search<'_> {
     }
 }
 
+/// What is said again takes the place of what was said before.
+fn say(attributes: &mut Vec<(String, Val)>, key: String, value: Val) {
+    match attributes.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, known)) => *known = value,
+        None => attributes.push((key, value)),
+    }
+}
+
 /// The first of the largest or smallest.
 fn best(values: &[Val], wanted: Ordering) -> Val {
     let mut best = &values[0];
     for value in values {
-        if compare_numbers(value, best) == Some(wanted) {
+        // Whatever there is is better than NaN.
+        if is_nan(best) || compare_numbers(value, best) == Some(wanted) {
             best = value;
         }
     }
     best.clone()
 }
 
+fn is_nan(value: &Val) -> bool {
+    matches!(value, Val::Float(value) if value.is_nan())
+}
+
 /// Ints give an int and durations a duration, which stop at the ends of their range; else it is a float.
 fn sum(values: &[Val]) -> Val {
-    let whole = || {
-        let ints = values.iter().map(|value| match value {
+    let total: i128 = values
+        .iter()
+        .map(|value| match value {
             Val::Int(value) | Val::Duration(value) => i128::from(*value),
             _ => 0,
-        });
-        let total: i128 = ints.sum();
-        i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX })
-    };
+        })
+        .sum();
+    let whole = || i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX });
     if values.iter().all(|value| matches!(value, Val::Int(_))) {
         Val::Int(whole())
     } else if values.iter().all(|value| matches!(value, Val::Duration(_))) {
         Val::Duration(whole())
     } else {
-        Val::Float(values.iter().filter_map(Val::as_float).sum())
+        // Ints are added first, exactly: what is added in what order can matter.
+        let floats = values.iter().filter(|value| matches!(value, Val::Float(_)));
+        #[expect(clippy::cast_precision_loss, reason = "the sum is a float")]
+        Val::Float(total as f64 + floats.filter_map(Val::as_float).sum::<f64>())
     }
 }
 
@@ -239,6 +265,7 @@ fn average(values: &[Val]) -> Val {
 pub(crate) fn group_key(value: &Val) -> String {
     match value {
         Val::Float(value) => format!("float {value:?}"),
+        Val::List(items) if items.len() == 1 => group_key(&items[0]),
         other => format!("{} {}", other.type_rank(), other.told()),
     }
 }

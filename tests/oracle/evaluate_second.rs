@@ -7,12 +7,16 @@ use traceql_grammar::ast::{BinaryOp, SecondStage, Static};
 use crate::evaluate_metrics::{Series, number};
 use crate::evaluate_value::{Val, binary};
 
-/// Second stages, one after the other.
-pub(crate) fn apply(stages: &[SecondStage], mut series: Vec<Series>) -> Vec<Series> {
+/// Second stages, one after the other. Says if the rules do not decide.
+pub(crate) fn apply(
+    stages: &[SecondStage],
+    mut series: Vec<Series>,
+    is_open: &mut bool,
+) -> Vec<Series> {
     for stage in stages {
         match stage {
-            SecondStage::TopK(limit) => best(&mut series, *limit, true),
-            SecondStage::BottomK(limit) => best(&mut series, *limit, false),
+            SecondStage::TopK(limit) => best(&mut series, *limit, true, is_open),
+            SecondStage::BottomK(limit) => best(&mut series, *limit, false, is_open),
             SecondStage::Filter { op, value } => filter(&mut series, *op, value),
         }
         series.retain(|series| !series.samples.is_empty());
@@ -20,18 +24,20 @@ pub(crate) fn apply(stages: &[SecondStage], mut series: Vec<Series>) -> Vec<Seri
     series
 }
 
-/// The samples for which the comparison holds; durations count in seconds.
 fn filter(series: &mut [Series], op: BinaryOp, literal: &Static) {
-    let bound = number(&Val::of_literal(literal)).unwrap();
     for series in series {
-        series.samples.retain(|_, sample| {
-            binary(op, &Val::Float(*sample), &Val::Float(bound)) == Val::Bool(true)
-        });
+        series.samples.retain(|_, sample| passes(*sample, op, literal));
     }
 }
 
+/// Whether the comparison holds; durations count in seconds.
+pub(crate) fn passes(sample: f64, op: BinaryOp, literal: &Static) -> bool {
+    let bound = number(&Val::of_literal(literal)).unwrap();
+    binary(op, &Val::Float(sample), &Val::Float(bound)) == Val::Bool(true)
+}
+
 /// The largest, or the smallest, at each time.
-fn best(series: &mut [Series], limit: i64, largest: bool) {
+fn best(series: &mut [Series], limit: i64, largest: bool, is_open: &mut bool) {
     let limit = usize::try_from(limit).unwrap();
     if series.len() <= limit {
         return;
@@ -48,27 +54,56 @@ fn best(series: &mut [Series], limit: i64, largest: bool) {
             let ties = tie(one, other);
             if largest { order.reverse().then(ties) } else { order.then(ties.reverse()) }
         });
+        if here.len() > limit && limit > 0 {
+            let (last, next) = (&series[here[limit - 1]], &series[here[limit]]);
+            *is_open |= last.samples[&stamp] == next.samples[&stamp] && tie(last, next).is_eq();
+        }
         for place in here.into_iter().skip(limit) {
             series[place].samples.remove(&stamp);
         }
     }
 }
 
-/// Label by label: the text, then the key, then the type, then the number, of which the larger goes first.
+/// Label by label: what goes first. The key counts after the text, as in Tempo.
 fn tie(one: &Series, other: &Series) -> Ordering {
     for ((one_key, one), (other_key, other)) in one.labels.iter().zip(&other.labels) {
+        let (one, other) = (only(one), only(other));
         let order = text(one)
             .cmp(&text(other))
             .then(one_key.cmp(other_key))
             .then(one.type_rank().cmp(&other.type_rank()))
-            .then(
-                one.as_float().unwrap_or(0.0).total_cmp(&other.as_float().unwrap_or(0.0)).reverse(),
-            );
+            .then(by_number(one, other).reverse());
         if order != Ordering::Equal {
             return order;
         }
     }
     one.labels.len().cmp(&other.labels.len())
+}
+
+/// The text, which numbers do not have, then the type, then the number. Arrays have no order.
+pub(crate) fn by_value(one: &Val, other: &Val) -> Ordering {
+    let (one, other) = (only(one), only(other));
+    text(one)
+        .cmp(&text(other))
+        .then(one.type_rank().cmp(&other.type_rank()))
+        .then(by_number(one, other))
+}
+
+/// An array of one is its element.
+fn only(value: &Val) -> &Val {
+    match value {
+        Val::List(items) if items.len() == 1 => &items[0],
+        other => other,
+    }
+}
+
+fn by_number(one: &Val, other: &Val) -> Ordering {
+    match (one, other) {
+        (Val::Int(one), Val::Int(other)) => one.cmp(other),
+        (Val::Float(one), Val::Float(other)) => one.total_cmp(other),
+        (Val::Bool(one), Val::Bool(other)) => one.cmp(other),
+        _ => Ordering::Equal,
+    }
 }
 
 fn text(value: &Val) -> String {

@@ -94,6 +94,22 @@ impl Trace {
         (0..self.spans.len()).filter(|other| self.parent[*other] == Some(place)).collect()
     }
 
+    /// Depth first, from top to top.
+    pub(crate) fn depth_first(&self) -> Vec<usize> {
+        let mut all = Vec::new();
+        for top in (0..self.spans.len()).filter(|place| self.parent[*place].is_none()) {
+            self.add_below(top, &mut all);
+        }
+        all
+    }
+
+    fn add_below(&self, place: usize, all: &mut Vec<usize>) {
+        all.push(place);
+        for child in self.children(place) {
+            self.add_below(child, all);
+        }
+    }
+
     /// The span above all others that are above this one, or itself.
     fn top(&self, place: usize) -> usize {
         self.parent[place].map_or(place, |parent| self.top(parent))

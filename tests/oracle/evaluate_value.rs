@@ -21,7 +21,7 @@ pub(crate) enum Val {
     Status(i64),
     /// By the language's numbers: unspecified 0, internal 1, client 2, server 3, producer 4, consumer 5.
     Kind(i64),
-    /// At least two, all of one scalar type.
+    /// At least one, all of one scalar type.
     List(Vec<Val>),
     /// What the language has no operators for: bytes, lists of pairs, arrays of several types or of arrays.
     Other(Any),
@@ -52,15 +52,14 @@ impl Val {
         }
     }
 
-    /// An empty array is not there; an array of one is its element.
+    /// An empty array is not there.
     pub(crate) fn of_sent(value: &Any) -> Self {
         match value {
             Any::Text(text) => Self::Text(text.clone()),
             Any::Int(value) => Self::Int(*value),
             Any::Double(value) => Self::Float(*value),
             Any::Bool(value) => Self::Bool(*value),
-            Any::Unset => Self::Nil,
-            Any::Map(_) | Any::Bytes(_) => Self::Other(value.clone()),
+            Any::Map(_) | Any::Bytes(_) | Any::Unset => Self::Other(value.clone()),
             Any::List(items) if items.is_empty() => Self::Nil,
             Any::List(items) => {
                 let scalars: Vec<Self> = items.iter().map(Self::of_sent).collect();
@@ -71,7 +70,6 @@ impl Val {
                 let has_lists = items.iter().any(|item| matches!(item, Any::List(_)));
                 match &scalars[..] {
                     all if has_lists || !all.iter().all(is_one_type) => Self::Other(value.clone()),
-                    [one] => one.clone(),
                     _ => Self::List(scalars),
                 }
             }
@@ -113,11 +111,12 @@ impl Val {
         match self {
             Self::Nil => "\"nil\"".to_owned(),
             Self::Int(value) => format!("{value}"),
-            // Rounded: sums may have been added in another order.
             Self::Float(value) => told_float(*value),
             Self::Text(text) => format!("{text:?}"),
             Self::Bool(value) => format!("{value}"),
             Self::Duration(_) | Self::Status(_) | Self::Kind(_) => format!("{:?}", self.word()),
+            // An array of one is told as its element.
+            Self::List(items) if items.len() == 1 => items[0].told(),
             Self::List(items) => {
                 let items: Vec<String> = items.iter().map(Self::told).collect();
                 format!("[{}]", items.join(", "))
@@ -156,9 +155,9 @@ fn told_other(value: &Any) -> String {
     }
 }
 
-/// A float by its first digits, and never as an int.
+/// A float, never to be taken for an int.
 pub(crate) fn told_float(value: f64) -> String {
-    if value == 0.0 { "0e0".to_owned() } else { format!("{value:.9e}") }
+    format!("{value:e}")
 }
 
 fn word(words: &[&str], what: &str, code: i64) -> String {
@@ -199,15 +198,10 @@ pub(crate) fn binary(op: BinaryOp, lhs: &Val, rhs: &Val) -> Val {
     if op.is_arithmetic() { arithmetic(op, lhs, rhs) } else { Val::Bool(compare(op, lhs, rhs)) }
 }
 
-/// Nothing about a missing value is true. Of an array one element must fit, for `!=` and `!~` all.
+/// Nothing about a missing value is true. Of an array one element must fit, for `!=` and `!~`, too.
 fn compare(op: BinaryOp, lhs: &Val, rhs: &Val) -> bool {
-    let all = matches!(op, BinaryOp::Ne | BinaryOp::NotRegex);
     match (lhs, rhs) {
-        // Two arrays do not fit together.
-        (Val::List(_), Val::List(_)) => false,
-        (Val::List(items), other) if all => items.iter().all(|item| compare(op, item, other)),
         (Val::List(items), other) => items.iter().any(|item| compare(op, item, other)),
-        (other, Val::List(items)) if all => items.iter().all(|item| compare(op, other, item)),
         (other, Val::List(items)) => items.iter().any(|item| compare(op, other, item)),
         (Val::Text(text), Val::Text(pattern)) if op == BinaryOp::Regex => matches(text, pattern),
         (Val::Text(text), Val::Text(pattern)) if op == BinaryOp::NotRegex => {
@@ -277,7 +271,7 @@ fn matches(text: &str, pattern: &str) -> bool {
     regex::Regex::new(&format!(r"\A(?s:{pattern})\z")).unwrap().is_match(text)
 }
 
-/// Two ints give an int that wraps; all other numbers are floats. Division by zero and what is no number give nothing.
+/// Two ints give an int that wraps; all other numbers are floats. Division of ints by zero and what is no number give nothing.
 fn arithmetic(op: BinaryOp, lhs: &Val, rhs: &Val) -> Val {
     if let (Val::Int(lhs), Val::Int(rhs)) = (lhs, rhs) {
         return match op {
@@ -296,7 +290,6 @@ fn arithmetic(op: BinaryOp, lhs: &Val, rhs: &Val) -> Val {
         BinaryOp::Add => Val::Float(lhs + rhs),
         BinaryOp::Sub => Val::Float(lhs - rhs),
         BinaryOp::Mul => Val::Float(lhs * rhs),
-        BinaryOp::Div | BinaryOp::Mod if rhs == 0.0 => Val::Nil,
         BinaryOp::Div => Val::Float(lhs / rhs),
         BinaryOp::Mod => Val::Float(lhs % rhs),
         BinaryOp::Pow => Val::Float(lhs.powf(rhs)),
@@ -331,10 +324,13 @@ fn power(base: i64, exponent: i64) -> i64 {
     product
 }
 
-/// `-x` of a number, `!x` of a boolean; of all else nothing.
+/// `-x` of a number, `!x` of a boolean, or of an array in which one is false; of all else nothing.
 pub(crate) fn unary(op: UnaryOp, value: &Val) -> Val {
     match (op, value) {
         (UnaryOp::Not, Val::Bool(value)) => Val::Bool(!value),
+        (UnaryOp::Not, Val::List(items)) if matches!(items[0], Val::Bool(_)) => {
+            Val::Bool(items.contains(&Val::Bool(false)))
+        }
         (UnaryOp::Neg, Val::Int(value)) => Val::Int(value.wrapping_neg()),
         (UnaryOp::Neg, Val::Float(value)) => Val::Float(-value),
         (UnaryOp::Neg, Val::Duration(nanos)) => Val::Duration(nanos.wrapping_neg()),

@@ -26,7 +26,7 @@ pub(crate) struct Cutting {
     /// So many pushes are blocks, each its own; the rest stays in memory.
     pub(crate) blocks: usize,
     /// Spans of split traces that are put together at once.
-    assembled_spans_max: usize,
+    pub(crate) assembled_spans_max: usize,
 }
 
 impl Cutting {

@@ -386,9 +386,15 @@ impl Writer<'_> {
     fn word(&mut self, attribute: &str) -> String {
         let id = |dice: &mut Dice| dice.below(8) * 16 + 1 + dice.below(4);
         let words: &[&str] = match attribute {
+            "trace:id" | "link:traceID" if self.0.percent(20) => {
+                return format!("{:032X}", trace_id(self.0.below(8)));
+            }
             "trace:id" | "link:traceID" => return format!("{:x}", trace_id(self.0.below(8))),
-            "span:id" | "span:parentID" | "link:spanID" if self.0.percent(80) => {
+            "span:id" | "span:parentID" | "link:spanID" if self.0.percent(60) => {
                 return format!("{:016x}", id(self.0));
+            }
+            "span:id" | "span:parentID" | "link:spanID" if self.0.percent(60) => {
+                return format!("{:X}", id(self.0));
             }
             "span:parentID" => &["0000000000000000", "000000000000abc0"],
             "name" | "span:name" | "rootName" | "trace:rootName" => &NAMES,

@@ -15,6 +15,8 @@ pub(crate) struct Shares {
     pub(crate) cases: u64,
     /// Texts that are no valid queries.
     pub(crate) refused: u64,
+    /// Queries that are not asked yet.
+    pub(crate) pending: u64,
     found: u64,
     split: u64,
     words: BTreeMap<String, u64>,
@@ -51,8 +53,8 @@ impl Shares {
 
 impl fmt::Display for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, refused, found, split, words } = self;
-        writeln!(f, "{cases} cases, {refused} more texts refused")?;
+        let Self { cases, refused, pending, found, split, words } = self;
+        writeln!(f, "{cases} cases, {refused} more texts refused, {pending} not asked yet")?;
         writeln!(
             f,
             "{:.1} % not empty, {:.1} % with split traces",
