@@ -11,7 +11,9 @@
 #[path = "answers/data.rs"]
 mod data;
 
-#[path = "answers/house.rs"]
+#[path = "answers/forms.rs"]
+mod forms;
+
 mod house;
 
 mod s3;
@@ -28,8 +30,10 @@ use vivace::querier::{SearchRequest, TagNamesRequest, TagValuesRequest};
 use vivace::tenant::TenantId;
 use vivace::trace::TraceId;
 
-use data::{BEGIN, LENGTH, SECOND, Sent};
-use house::{Form, House};
+use data::{BEGIN, LENGTH, SECOND};
+use forms::Form;
+use house::House;
+use house::sent::Sent;
 
 /// All that was sent.
 static SPANS: LazyLock<Vec<Sent>> = LazyLock::new(data::spans);

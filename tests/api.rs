@@ -11,6 +11,9 @@ mod bodies;
 #[path = "api/server.rs"]
 mod server;
 
+#[path = "api/shapes.rs"]
+mod shapes;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -25,6 +28,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use server::{Headers, Server};
+use shapes::Shape;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -40,6 +44,9 @@ struct File {
     /// Begins with the steps of `shop.yaml`.
     #[serde(default)]
     shop: bool,
+    /// Those of each `get` that names none itself.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
     steps: Vec<Step>,
 }
 
@@ -68,6 +75,8 @@ struct Step {
     text: Option<String>,
     #[serde(default)]
     contains: Vec<String>,
+    /// What it must look like, whatever it says.
+    shape: Option<Shape>,
     /// Values by JSON pointer; null: nothing is there.
     #[serde(default)]
     json: BTreeMap<String, Value>,
@@ -110,11 +119,12 @@ struct Enveloped {
 }
 
 fn run(text: &str) {
-    let File { multitenancy, again_from_blocks, shop, mut steps } =
-        serde_saphyr::from_str(text).unwrap();
+    let File { multitenancy, again_from_blocks, shop, headers, mut steps } = read(text);
     if shop {
-        let shop: File = serde_saphyr::from_str(include_str!("api/shop.yaml")).unwrap();
-        steps.splice(0..0, shop.steps);
+        steps.splice(0..0, read(include_str!("api/shop.yaml")).steps);
+    }
+    for step in steps.iter_mut().filter(|step| step.get.is_some() && step.headers.is_empty()) {
+        step.headers.clone_from(&headers);
     }
     let server = Server::start(multitenancy);
     let mut wrong = String::new();
@@ -128,6 +138,12 @@ fn run(text: &str) {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+fn read(text: &str) -> File {
+    // A file may well consist of aliases: nobody attacks us here.
+    let options = serde_saphyr::options! { budget: None };
+    serde_saphyr::from_str_with_options(text, options).unwrap()
 }
 
 fn asked(server: &Server, step: &Step) -> Answer {
@@ -211,6 +227,11 @@ fn check(step: &Step, answer: &Answer, title: &str) -> String {
     for part in &step.contains {
         expect(text.contains(part), format!("without {part:?}"));
     }
+    if let Some(shape) = step.shape {
+        for what in shapes::wrong(shape, body) {
+            expect(false, what);
+        }
+    }
     if !step.json.is_empty() {
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
         for (pointer, expected) in &step.json {
@@ -271,6 +292,11 @@ fn the_process_says_how_it_is() {
 #[test]
 fn searches_are_answered_in_the_shape_that_clients_know() {
     run(include_str!("api/search.yaml"));
+}
+
+#[test]
+fn traces_drilldown_gets_what_it_asks_for() {
+    run(include_str!("api/drilldown.yaml"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::legacy::{Legacy, logfmt};
 use super::times::{flexible, go_duration, print_go, since};
 use crate::failure::Failure;
 use crate::querier::{SearchRequest, TagScope};
+use crate::traceql::limit_of;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -45,10 +46,11 @@ fn in_memory(count: u32) -> usize {
 
 /// What `/api/search` asks.
 pub(super) fn search(params: &Params, config: &Config, now: u64) -> Result<SearchRequest, Failure> {
+    let query = search_query(params, config)?;
     Ok(SearchRequest {
-        query: search_query(params, config)?,
         window: search_window(params, config, now)?,
-        limit: limit(params, config)?,
+        limit: limit(params, &query, config)?,
+        query,
         spans_per_spanset: spans_per_spanset(params, config)?,
     })
 }
@@ -108,12 +110,19 @@ fn duration(params: &Params, name: &str) -> Result<Option<Duration>, Failure> {
         .ok_or_else(|| Failure::invalid(format!("invalid {name}: {text:?} is no duration")))
 }
 
-fn limit(params: &Params, config: &Config) -> Result<usize, Failure> {
-    let Some(text) = params.get("limit") else { return Ok(in_memory(config.default_result_limit)) };
+fn limit(params: &Params, query: &str, config: &Config) -> Result<usize, Failure> {
+    let max = config.max_result_limit;
+    let Some(text) = params.get("limit") else {
+        // What the query asks for stands for what the request would.
+        return match limit_of(query) {
+            None => Ok(in_memory(config.default_result_limit)),
+            Some(own) if own <= in_memory(max) => Ok(own),
+            Some(own) => Err(Failure::invalid(format!("limit {own} exceeds max limit {max}"))),
+        };
+    };
     let not_positive = || Failure::invalid("invalid limit: must be a positive number");
     let limit = text.parse::<i64>().map_err(|_| not_a_number("limit", text))?;
     let limit = u64::try_from(limit).ok().filter(|limit| *limit > 0).ok_or_else(not_positive)?;
-    let max = config.max_result_limit;
     match u32::try_from(limit) {
         Ok(limit) if limit <= max => Ok(in_memory(limit)),
         _ => Err(Failure::invalid(format!("limit {limit} exceeds max limit {max}"))),

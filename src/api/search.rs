@@ -55,7 +55,8 @@ pub(super) fn metrics_of(cost: &Cost) -> SearchMetrics {
 }
 
 fn metadata_of(trace: TraceMatch, padded: bool) -> TraceSearchMetadata {
-    let TraceMatch { id, start, duration, root_service, root_name, services, spansets } = trace;
+    let TraceMatch { id, start, duration, root_service, root_name, services, spansets, rank: _ } =
+        trace;
     // Grafana stumbles over a span set without spans.
     let with_spans = spansets.into_iter().filter(|spanset| !spanset.spans.is_empty());
     let span_sets: Vec<SpanSet> = with_spans.map(span_set_of).collect();

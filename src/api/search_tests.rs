@@ -6,7 +6,7 @@ use super::*;
 use crate::api::format::Form;
 use crate::api::json::to_json;
 use crate::trace::{SpanId, TraceId, Value};
-use crate::traceql::ServiceCount;
+use crate::traceql::{Rank, ServiceCount};
 
 fn answer() -> SearchAnswer {
     let span = SpanMatch {
@@ -35,6 +35,7 @@ fn answer() -> SearchAnswer {
         root_name: "GET /checkout?a&b".to_owned(),
         services: vec![count("web", 3, 0), count("cart", 7, 2)],
         spansets: vec![without_spans, matching],
+        rank: Rank::default(),
     };
     let rootless = TraceMatch {
         id: TraceId(0xff_u128.to_be_bytes()),
@@ -44,6 +45,7 @@ fn answer() -> SearchAnswer {
         root_name: String::new(),
         services: vec![],
         spansets: vec![],
+        rank: Rank::default(),
     };
     let cost = Cost {
         inspected_bytes: 2_210_331,

@@ -13,28 +13,30 @@ use crate::failure::Failure;
 use crate::scan::{Scan, ScanCost};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
-use crate::traceql::{Ask, Query, TraceMatch, compile};
+use crate::traceql::{Ask, Query, Rank, TraceMatch, compile};
 
-/// The matches so far: newest first, never more than the limit.
-struct Newest {
+/// The matches so far: by the query's order, newest first; never more than the limit.
+struct Best {
     limit: usize,
-    /// By how much older a trace is than any can be, then its id, then its tenant.
-    found: BTreeMap<(u64, TraceId, usize), TraceMatch>,
+    is_ordered: bool,
+    /// By rank, then by how much older a trace is than any can be, then its id, then its tenant.
+    found: BTreeMap<(Rank, u64, TraceId, usize), TraceMatch>,
 }
 
-impl Newest {
-    /// Whether a trace that matches would be among the newest.
+impl Best {
+    /// Whether a trace that matches may be among the first.
     fn wants(&self, start: u64, id: TraceId) -> bool {
-        if self.found.len() < self.limit {
+        if self.is_ordered || self.found.len() < self.limit {
             return true;
         }
         let last = self.found.last_key_value();
-        last.is_none_or(|((age, other, _), _)| (u64::MAX - start, id) < (*age, *other))
+        last.is_none_or(|((_, age, other, _), _)| (u64::MAX - start, id) < (*age, *other))
     }
 
     fn add(&mut self, tenant: usize, found: Vec<TraceMatch>) {
         for found in found {
-            self.found.insert((u64::MAX - found.start, found.id, tenant), found);
+            let place = (found.rank.clone(), u64::MAX - found.start, found.id, tenant);
+            self.found.insert(place, found);
             if self.found.len() > self.limit {
                 self.found.pop_last();
             }
@@ -47,12 +49,12 @@ struct Run {
     query: Query,
     request: SearchRequest,
     scan: Scan,
-    newest: Mutex<Newest>,
+    best: Mutex<Best>,
     cost: Mutex<Cost>,
 }
 
 impl Querier {
-    /// The newest traces of some tenants that match. Exact: the same question over the same data has the same answer.
+    /// The first traces of some tenants that match: the newest, unless the query says otherwise. Exact: the same question over the same data has the same answer.
     ///
     /// # Errors
     /// [`crate::failure::Kind::Invalid`] for a query that is refused; otherwise why the answer would be incomplete.
@@ -67,14 +69,10 @@ impl Querier {
             projection: query.projection().clone(),
             need: query.need(),
         };
-        let newest = Newest { limit: request.limit, found: BTreeMap::new() };
-        let run = Arc::new(Run {
-            query,
-            request,
-            scan,
-            newest: Mutex::new(newest),
-            cost: Mutex::default(),
-        });
+        let limit = query.limit().map_or(request.limit, |own| own.min(request.limit));
+        let best = Best { limit, is_ordered: query.is_ordered(), found: BTreeMap::new() };
+        let run =
+            Arc::new(Run { query, request, scan, best: Mutex::new(best), cost: Mutex::default() });
         if !run.query.is_never() {
             for (number, tenant) in tenants.iter().enumerate() {
                 let sources = self.sources(tenant, &run.scan.window).await?;
@@ -82,7 +80,7 @@ impl Querier {
                 run.cost.lock().add(sources.cost);
             }
         }
-        let traces = std::mem::take(&mut run.newest.lock().found).into_values().collect();
+        let traces = std::mem::take(&mut run.best.lock().found).into_values().collect();
         let cost = *run.cost.lock();
         Ok(SearchAnswer { traces, cost })
     }
@@ -104,7 +102,7 @@ impl Querier {
                 shared.evaluate(&batch, &|_| false)
             };
             let found = self.cpu.run(evaluate).await?;
-            run.newest.lock().add(tenant, found);
+            run.best.lock().add(tenant, found);
         }
         let jobs = sources.jobs(&run.scan, self);
         let work: Vec<_> =
@@ -124,7 +122,7 @@ impl Querier {
     ) -> Result<(), Failure> {
         let Job { source, unit } = job;
         // Units come newest first: no trace of this one, nor of any after it, may be new enough.
-        if !run.newest.lock().wants(unit.last_start, TraceId::default()) {
+        if !run.best.lock().wants(unit.last_start, TraceId::default()) {
             return Ok(());
         }
         let (batch, cost) = source.read(&unit, &run.scan).await?;
@@ -132,7 +130,7 @@ impl Querier {
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
         let evaluate = move || shared.evaluate(&batch, &|id| split.contains(&id.fold()));
         let found = self.cpu.run(evaluate).await?;
-        run.newest.lock().add(tenant, found);
+        run.best.lock().add(tenant, found);
         Ok(())
     }
 }
@@ -144,7 +142,7 @@ impl Run {
         is_elsewhere: &(dyn Fn(TraceId) -> bool + Sync),
     ) -> Result<Vec<TraceMatch>, Failure> {
         let wanted =
-            |id: TraceId, start: u64| !is_elsewhere(id) && self.newest.lock().wants(start, id);
+            |id: TraceId, start: u64| !is_elsewhere(id) && self.best.lock().wants(start, id);
         let ask = Ask {
             window: self.request.window.clone(),
             spans_per_spanset: self.request.spans_per_spanset,

@@ -1,17 +1,27 @@
 //! Aggregates over the spans of one spanset.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
+use foldhash::fast::FixedState;
 use traceql_grammar::ast::AggregateOp;
 
-use super::plan::{Expr, ScalarFilter};
+use super::plan::Expr;
 use super::rows::{Place, Rows};
 use super::value::{Val, as_float, numeric_order};
 
 impl<'a> Rows<'a> {
     /// The aggregate's value; `None` if no span has a number to aggregate.
-    pub(super) fn aggregate(&self, filter: &'a ScalarFilter, rows: &[u32]) -> Option<Val<'a>> {
-        match (filter.aggregate, &filter.argument) {
+    pub(super) fn aggregate<'e>(
+        &self,
+        op: AggregateOp,
+        argument: Option<&'e Expr>,
+        rows: &[u32],
+    ) -> Option<Val<'e>>
+    where
+        'a: 'e,
+    {
+        match (op, argument) {
             (AggregateOp::Count, _) | (_, None) => {
                 Some(Val::Int(i64::try_from(rows.len()).unwrap_or(i64::MAX)))
             }
@@ -19,6 +29,15 @@ impl<'a> Rows<'a> {
             (AggregateOp::Min, Some(argument)) => self.extreme(argument, rows, Ordering::Less),
             (AggregateOp::Sum, Some(argument)) => Some(self.total(argument, rows)?.sum()),
             (AggregateOp::Avg, Some(argument)) => Some(self.total(argument, rows)?.average()),
+            (AggregateOp::CountDistinct, Some(argument)) => {
+                let values: HashSet<Vec<u8>, FixedState> = rows
+                    .iter()
+                    .map(|row| self.eval(argument, Place::span(*row as usize)))
+                    .filter(|value| !value.is_nil())
+                    .map(|value| value.group_key())
+                    .collect();
+                Some(Val::Int(i64::try_from(values.len()).unwrap_or(i64::MAX)))
+            }
         }
     }
 

@@ -2,30 +2,41 @@
 //! event brought together.
 
 use traceql_grammar::ast::{
-    self, Aggregate, Attribute, BinaryOp, ExprKind, FieldExpr, Intrinsic, Pipeline, ScalarExpr,
-    Scope, SpansetExpr, SpansetOp, Static, UnaryOp,
+    self, Aggregate, AggregateOp, Attribute, BinaryOp, ExprKind, FieldExpr, Hint, Intrinsic,
+    Pipeline, ScalarExpr, Scope, SpansetExpr, SpansetOp, Static, UnaryOp,
 };
 use traceql_grammar::{Error, ErrorKind, re2};
 
 use super::each;
-use super::plan::{Check, Expr, Mention, Plan, ScalarFilter, Spansets, Stage, Test};
+use super::plan::{
+    Check, Expr, Mention, Order, OrderKey, Plan, ScalarFilter, Spansets, Stage, Test,
+};
 use super::value::Compare;
 
-/// Binds the spanset pipeline of a query; its metrics stage is not looked at.
+/// Binds a spanset pipeline and its order.
 ///
 /// # Errors
 /// For what validation would have refused: patterns that do not compile, forms that nobody evaluates.
-pub(super) fn bind(query: &ast::Query) -> Result<Plan, Error> {
+pub(super) fn bind(
+    pipeline: &Pipeline,
+    order: Option<&ast::Order>,
+    hints: &[Hint],
+) -> Result<Plan, Error> {
     let mut binder = Binder::default();
-    let stages = binder.pipeline(&query.pipeline)?;
-    let rootless = query
-        .hints
+    let stages = binder.pipeline(pipeline)?;
+    let order = order.map(|order| binder.order(order)).transpose()?;
+    let rootless = hints
         .iter()
         .find(|hint| hint.name == "rootless" && matches!(hint.value, Static::Bool(_)))
         .is_some_and(|hint| hint.value == Static::Bool(true));
     let Binder { filters, mentions } = binder;
+    let mut wanted = Vec::new();
+    for filter in &filters {
+        filter.wanted(&mut wanted);
+    }
+    let wanted = wanted.into_iter().map(|(owner, expr)| (owner, expr.clone())).collect();
     let shown = mentions.iter().flat_map(fields_of).collect();
-    Ok(Plan { filters, stages, mentions, shown, rootless })
+    Ok(Plan { filters, stages, mentions, shown, wanted, order, rootless })
 }
 
 /// Of an unscoped attribute both the span's and the resource's value are told, as in Tempo.
@@ -59,6 +70,7 @@ impl Binder {
                     Stage::GroupBy { label: format!("by({expr})"), expr: self.value(expr)? }
                 }
                 ast::Stage::Coalesce => Stage::Coalesce,
+                ast::Stage::Traces => Stage::Traces,
                 // It selects what is shown and changes no spanset.
                 ast::Stage::Select(attributes) => {
                     for attribute in attributes {
@@ -83,6 +95,7 @@ impl Binder {
                 match *op {
                     SpansetOp::And => Spansets::Both(lhs, rhs),
                     SpansetOp::Or => Spansets::Either(lhs, rhs),
+                    SpansetOp::Without => Spansets::Without(lhs, rhs),
                     SpansetOp::Structural { relation, form } => {
                         Spansets::Structural { relation, form, lhs, rhs }
                     }
@@ -98,10 +111,26 @@ impl Binder {
         else {
             return Err(error(filter.span.clone(), "this scalar filter is not yet supported"));
         };
-        let Aggregate { op: kind, argument, .. } = aggregate;
-        let argument = argument.as_ref().map(|argument| self.value(argument)).transpose()?;
+        let (kind, argument) = self.aggregate(aggregate)?;
         let (label, operand) = (aggregate.to_string(), operand.clone());
-        Ok(ScalarFilter { aggregate: *kind, argument, label, op, operand })
+        Ok(ScalarFilter { aggregate: kind, argument, label, op, operand })
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<(AggregateOp, Option<Expr>), Error> {
+        let Aggregate { op, argument, span: _ } = aggregate;
+        Ok((*op, argument.as_ref().map(|argument| self.value(argument)).transpose()?))
+    }
+
+    fn order(&mut self, order: &ast::Order) -> Result<Order, Error> {
+        let ast::Order { key, direction, span: _ } = order;
+        let key = match key {
+            ast::OrderKey::Field(field) => OrderKey::Field(self.value(field)?),
+            ast::OrderKey::Aggregate(aggregate) => {
+                let (op, argument) = self.aggregate(aggregate)?;
+                OrderKey::Aggregate(op, argument)
+            }
+        };
+        Ok(Order { key, direction: *direction })
     }
 
     /// An expression whose value matters, not only whether it is true.
@@ -265,7 +294,7 @@ fn refuse_parent(field: &Attribute, at: &FieldExpr) -> Result<(), Error> {
     }
 }
 
-fn error(span: ast::Span, detail: &str) -> Error {
+pub(super) fn error(span: ast::Span, detail: &str) -> Error {
     Error {
         kind: ErrorKind::Unsupported,
         detail: detail.to_owned(),

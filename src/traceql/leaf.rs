@@ -5,7 +5,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use traceql_grammar::ast::{Attribute, Intrinsic, Scope};
 
 use super::plan::{Check, Owner, Test, owner_of};
-use super::rows::Rows;
+use super::rows::{Rows, of_resource};
 use super::value::Val;
 use crate::columns::{AttributeValues, Resource, Strings};
 use crate::trace::Value;
@@ -41,9 +41,9 @@ pub(super) fn mask(
                     None => of_resource,
                 }
             }
-            Scope::Resource => by_resource(rows, |resource| {
-                resource.attribute(name).is_some_and(|value| check.accepts(&Val::of_value(value)))
-            }),
+            Scope::Resource => {
+                by_resource(rows, |resource| check.accepts(&of_resource(resource, name)))
+            }
             Scope::Instrumentation => by_resource(rows, |resource| {
                 let value = resource.scope_attribute(name);
                 value.is_some_and(|value| check.accepts(&Val::of_value(value)))
@@ -124,7 +124,7 @@ pub(super) fn presence(
             &of_span | &by_resource(rows, |resource| is_there(resource.attribute(name)))
         }
         (Scope::Resource, Owner::Span) => {
-            by_resource(rows, |resource| is_there(resource.attribute(name)))
+            by_resource(rows, |resource| !of_resource(resource, name).is_nil())
         }
         (Scope::Instrumentation, Owner::Span) => {
             by_resource(rows, |resource| is_there(resource.scope_attribute(name)))

@@ -21,6 +21,7 @@ mod filter;
 mod leaf;
 mod metrics;
 mod need;
+mod order;
 mod plan;
 mod result;
 mod rows;
@@ -46,6 +47,7 @@ use crate::trace::{SpanId, TraceId, Value};
 pub use self::metrics::{
     Exemplar, MetricsAsk, MetricsQuery, Partial, Series, Slots, compile_metrics,
 };
+pub use self::order::Rank;
 pub use self::values::{TagType, TagValue, ValueQuery, ValueSet, compile_values};
 pub use traceql_grammar::Error;
 
@@ -54,7 +56,9 @@ pub use traceql_grammar::Error;
 pub struct Query {
     plan: Plan,
     projection: Projection,
-    tree: ast::Query,
+    limit: Option<usize>,
+    /// Whether it is `{}`.
+    keeps_all: bool,
 }
 
 /// What is asked of a batch besides the query.
@@ -82,6 +86,8 @@ pub struct TraceMatch {
     pub services: Vec<ServiceCount>,
     /// Never empty.
     pub spansets: Vec<SpansetMatch>,
+    /// Where it stands if the query orders its answer.
+    pub rank: Rank,
 }
 
 /// How many spans a service has in a trace, and how many of them failed.
@@ -112,7 +118,8 @@ pub struct SpanMatch {
     /// Only if the query mentions `name` and a comparison accepts it, as with attributes.
     pub name: Option<String>,
     /// What the query mentions and one of the comparisons with it accepts, by key without scope; status, kind and durations as
-    /// text. An unscoped attribute is there twice if both the span's and the resource's value are accepted.
+    /// text. An unscoped attribute is there twice if both the span's and the resource's value are accepted. Values of events are, as
+    /// far as they are there, those of one event: one that a condition is true of, of which most is shown, the last of such.
     pub attributes: Vec<(String, Value)>,
 }
 
@@ -130,13 +137,21 @@ pub enum EvalError {
     TooManySamples { max: usize },
 }
 
-/// Reads, checks and binds a query. No text means `{}`; a metrics stage is accepted and kept for [`Query::tree`].
+/// Reads, checks and binds a search. No text means `{}`; of a metrics query only the pipeline counts, as in Tempo.
 ///
 /// # Errors
 /// With the place in the text: what is not TraceQL, makes no sense or is not evaluated.
 pub fn compile(text: &str) -> Result<Query, Error> {
     let text = if text.is_empty() { "{}" } else { text };
-    Query::bind(traceql_grammar::parse_valid(text)?).map_err(|error| error.with_text(text))
+    Query::of_tree(traceql_grammar::parse_valid(text)?).map_err(|error| error.with_text(text))
+}
+
+/// The number of traces that a search itself asks for.
+pub fn limit_of(text: &str) -> Option<usize> {
+    match traceql_grammar::parse(text).ok()?.root {
+        ast::Root::Search(search) => usize::try_from(search.limit?.count).ok(),
+        ast::Root::Metrics(_) => None,
+    }
 }
 
 /// The filter of a query that is still being typed: what is unfinished does not count, and what is no single filter keeps every
@@ -144,8 +159,7 @@ pub fn compile(text: &str) -> Result<Query, Error> {
 pub fn compile_lenient(text: &str) -> Query {
     let lenient = traceql_grammar::parse_lenient(text).and_then(|condition| {
         let stages = vec![ast::Stage::Spansets(ast::SpansetExpr::Filter(condition))];
-        let pipeline = ast::Pipeline { stages };
-        Query::bind(ast::Query { pipeline, metrics: None, hints: Vec::new() }).ok()
+        Query::bind(&ast::Pipeline { stages }, None, &[]).ok()
     });
     lenient.unwrap_or_else(Query::all)
 }
@@ -156,18 +170,51 @@ impl Query {
         let kind = ast::ExprKind::Static(ast::Static::Bool(true));
         let filter = ast::SpansetExpr::Filter(ast::FieldExpr { kind, span: 0..0 });
         let pipeline = ast::Pipeline { stages: vec![ast::Stage::Spansets(filter)] };
-        Self::bind(ast::Query { pipeline, metrics: None, hints: Vec::new() })
+        Self::bind(&pipeline, None, &[])
             .unwrap_or_else(|_| unreachable!("a constant has nothing to refuse"))
     }
 
-    fn bind(tree: ast::Query) -> Result<Self, Error> {
-        let plan = bind::bind(&tree)?;
-        Ok(Self { projection: need::projection(&plan), plan, tree })
+    fn of_tree(tree: ast::Query) -> Result<Self, Error> {
+        let ast::Query { root, hints } = tree;
+        match root {
+            ast::Root::Search(ast::Search { pipeline, order, limit }) => {
+                let query = Self::bind(&pipeline, order.as_ref(), &hints)?;
+                let limit = limit.and_then(|limit| usize::try_from(limit.count).ok());
+                Ok(Self { limit, ..query })
+            }
+            ast::Root::Metrics(ast::MetricsExpr::Query(metrics)) => {
+                Self::bind(&metrics.pipeline, None, &hints)
+            }
+            ast::Root::Metrics(ast::MetricsExpr::Arithmetic(arithmetic)) => {
+                let detail = "a search cannot run arithmetic between metrics queries";
+                Err(bind::error(arithmetic.span, detail))
+            }
+            ast::Root::Metrics(ast::MetricsExpr::Number(_)) => {
+                unreachable!("a number alone is no query")
+            }
+        }
     }
 
-    /// The query as it was read.
-    pub fn tree(&self) -> &ast::Query {
-        &self.tree
+    fn bind(
+        pipeline: &ast::Pipeline,
+        order: Option<&ast::Order>,
+        hints: &[ast::Hint],
+    ) -> Result<Self, Error> {
+        let plan = bind::bind(pipeline, order, hints)?;
+        let keeps_all = matches!(&pipeline.stages[..],
+            [ast::Stage::Spansets(ast::SpansetExpr::Filter(condition))]
+                if condition.kind == ast::ExprKind::Static(ast::Static::Bool(true)));
+        Ok(Self { projection: need::projection(&plan), plan, limit: None, keeps_all })
+    }
+
+    /// The most traces that the query itself asks for.
+    pub fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// Whether its answer has an order of its own: then any trace may be among the first.
+    pub fn is_ordered(&self) -> bool {
+        self.plan.order.is_some()
     }
 
     /// All columns that [`Query::evaluate`] reads.
@@ -220,9 +267,7 @@ impl Query {
 
     /// Whether it is `{}`: every span of every trace.
     pub fn keeps_all(&self) -> bool {
-        let stages = &self.tree.pipeline.stages[..];
-        matches!(stages, [ast::Stage::Spansets(ast::SpansetExpr::Filter(condition))]
-            if condition.kind == ast::ExprKind::Static(ast::Static::Bool(true)))
+        self.keeps_all
     }
 
     /// As [`Query::matching_rows`], but only of traces that overlap the window (Unix nanoseconds).

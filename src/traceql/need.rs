@@ -3,6 +3,7 @@
 use traceql_grammar::ast::{Attribute, Form, Intrinsic, Scope, Static, Status};
 
 use super::plan::{Check, Expr, Plan, Spansets, Stage, Test};
+use super::rows::SERVICE_NAME;
 use super::value::Compare;
 use crate::columns::{Projection, SpanColumn};
 use crate::scan::{Need, NeedScope, NeedValue};
@@ -24,6 +25,9 @@ pub(super) fn fields(plan: &Plan) -> Projection {
     }
     if stages_relate(&plan.stages) {
         projection.columns.insert(SpanColumn::Tree);
+    }
+    if stages_take_first(&plan.stages) {
+        projection.columns.extend([SpanColumn::SpanId, SpanColumn::Start]);
     }
     projection
 }
@@ -100,6 +104,26 @@ fn add_child(projection: &mut Projection, intrinsic: Intrinsic) {
     }
 }
 
+/// Whether the order of spans in time decides what is left.
+fn stages_take_first(stages: &[Stage]) -> bool {
+    stages.iter().any(|stage| match stage {
+        Stage::Traces => true,
+        Stage::Spansets(expr) => takes_first(expr),
+        Stage::Scalar(_) | Stage::GroupBy { .. } | Stage::Coalesce => false,
+    })
+}
+
+fn takes_first(expr: &Spansets) -> bool {
+    match expr {
+        Spansets::Filter(_) => false,
+        Spansets::Both(lhs, rhs)
+        | Spansets::Either(lhs, rhs)
+        | Spansets::Without(lhs, rhs)
+        | Spansets::Structural { lhs, rhs, .. } => takes_first(lhs) || takes_first(rhs),
+        Spansets::Pipeline(stages) => stages_take_first(stages),
+    }
+}
+
 fn stages_relate(stages: &[Stage]) -> bool {
     stages.iter().any(|stage| matches!(stage, Stage::Spansets(expr) if relates(expr)))
 }
@@ -108,7 +132,9 @@ fn relates(expr: &Spansets) -> bool {
     match expr {
         Spansets::Filter(_) => false,
         Spansets::Structural { .. } => true,
-        Spansets::Both(lhs, rhs) | Spansets::Either(lhs, rhs) => relates(lhs) || relates(rhs),
+        Spansets::Both(lhs, rhs) | Spansets::Either(lhs, rhs) | Spansets::Without(lhs, rhs) => {
+            relates(lhs) || relates(rhs)
+        }
         Spansets::Pipeline(stages) => stages_relate(stages),
     }
 }
@@ -121,7 +147,8 @@ pub(super) fn is_never(plan: &Plan, stages: &[Stage]) -> bool {
 fn keeps_nothing(plan: &Plan, expr: &Spansets) -> bool {
     match expr {
         Spansets::Filter(filter) => plan.filters[*filter].is_never(),
-        Spansets::Structural { form: Form::Negated, rhs, .. } => keeps_nothing(plan, rhs),
+        Spansets::Structural { form: Form::Negated, rhs: kept, .. }
+        | Spansets::Without(kept, _) => keeps_nothing(plan, kept),
         Spansets::Both(lhs, rhs) | Spansets::Structural { lhs, rhs, .. } => {
             keeps_nothing(plan, lhs) || keeps_nothing(plan, rhs)
         }
@@ -135,14 +162,15 @@ pub(super) fn of_stages(plan: &Plan, stages: &[Stage]) -> Need {
     // Every filter must leave a span; grouping and aggregates only take away.
     all(stages.iter().filter_map(|stage| match stage {
         Stage::Spansets(expr) => Some(of_spansets(plan, expr)),
-        Stage::Scalar(_) | Stage::GroupBy { .. } | Stage::Coalesce => None,
+        Stage::Scalar(_) | Stage::GroupBy { .. } | Stage::Coalesce | Stage::Traces => None,
     }))
 }
 
 fn of_spansets(plan: &Plan, expr: &Spansets) -> Need {
     match expr {
         Spansets::Filter(filter) => of_condition(&plan.filters[*filter]),
-        Spansets::Structural { form: Form::Negated, rhs, .. } => of_spansets(plan, rhs),
+        Spansets::Structural { form: Form::Negated, rhs: kept, .. }
+        | Spansets::Without(kept, _) => of_spansets(plan, kept),
         Spansets::Both(lhs, rhs) | Spansets::Structural { lhs, rhs, .. } => {
             all([of_spansets(plan, lhs), of_spansets(plan, rhs)])
         }
@@ -243,8 +271,14 @@ fn equals(field: &Attribute, value: NeedValue) -> Need {
         (Attribute::Intrinsic(Intrinsic::RootService), NeedValue::String(name))
             if !name.is_empty() =>
         {
-            let (key, value) = ("service.name".to_owned(), NeedValue::String(name));
+            let (key, value) = (SERVICE_NAME.to_owned(), NeedValue::String(name));
             Need::Equals { scope: NeedScope::Resource, key, value }
+        }
+        // One without a name reads as empty, and no block's index knows it.
+        (Attribute::Named { scope: Scope::Resource, name }, NeedValue::String(value))
+            if name == SERVICE_NAME && value.is_empty() =>
+        {
+            Need::Anything
         }
         (Attribute::Named { scope, name }, value) => {
             Need::Equals { scope: need_scope(*scope), key: name.clone(), value }
@@ -255,6 +289,7 @@ fn equals(field: &Attribute, value: NeedValue) -> Need {
 
 pub(super) fn has(field: &Attribute) -> Need {
     match field {
+        Attribute::Named { scope: Scope::Resource, name } if name == SERVICE_NAME => Need::Anything,
         Attribute::Named { scope, name } => {
             Need::HasAttribute { scope: need_scope(*scope), key: name.clone() }
         }
@@ -289,7 +324,7 @@ pub(super) fn all(needs: impl IntoIterator<Item = Need>) -> Need {
     }
 }
 
-fn any(needs: impl IntoIterator<Item = Need>) -> Need {
+pub(super) fn any(needs: impl IntoIterator<Item = Need>) -> Need {
     let mut parts: Vec<Need> = Vec::new();
     for need in needs {
         match need {

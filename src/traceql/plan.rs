@@ -2,7 +2,7 @@
 
 use regex::Regex;
 use traceql_grammar::ast::{
-    AggregateOp, Attribute, BinaryOp, Form, Intrinsic, Relation, Scope, Static,
+    AggregateOp, Attribute, BinaryOp, Direction, Form, Intrinsic, Relation, Scope, Static,
 };
 
 use super::value::{Compare, IntRange, Val, any_element, compare};
@@ -72,6 +72,8 @@ pub(super) enum Stage {
         label: String,
     },
     Coalesce,
+    /// Of each trace its earliest span.
+    Traces,
 }
 
 #[derive(Debug, Clone)]
@@ -80,6 +82,8 @@ pub(super) enum Spansets {
     Filter(usize),
     Both(Box<Spansets>, Box<Spansets>),
     Either(Box<Spansets>, Box<Spansets>),
+    /// The left side where the right side has nothing.
+    Without(Box<Spansets>, Box<Spansets>),
     Structural {
         relation: Relation,
         form: Form,
@@ -101,6 +105,21 @@ pub(super) struct ScalarFilter {
     pub(super) operand: Static,
 }
 
+/// By what an answer is ordered.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    pub(super) key: OrderKey,
+    pub(super) direction: Direction,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum OrderKey {
+    /// Spans, and what they are in, by their values.
+    Field(Expr),
+    /// Spansets by an aggregate.
+    Aggregate(AggregateOp, Option<Expr>),
+}
+
 /// A bound pipeline.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
@@ -111,6 +130,9 @@ pub(super) struct Plan {
     pub(super) mentions: Vec<Mention>,
     /// What is told of each span: the mentions, but an unscoped one as both of the fields that it may be.
     pub(super) shown: Vec<Mention>,
+    /// What some condition asks of one event, or of one link: those that satisfy it are shown rather than others.
+    pub(super) wanted: Vec<(Owner, Expr)>,
+    pub(super) order: Option<Order>,
     /// Structural operators relate spans under any top, not only under roots.
     pub(super) rootless: bool,
 }
@@ -138,6 +160,19 @@ impl Expr {
             | Self::Each { .. } => true,
             Self::Binary { op, .. } => !op.is_arithmetic(),
             Self::Field(_) | Self::Neg(_) => false,
+        }
+    }
+
+    /// The conditions on one event or link that help to make it true.
+    pub(super) fn wanted<'a>(&'a self, into: &mut Vec<(Owner, &'a Self)>) {
+        match self {
+            Self::And(items) | Self::Or(items) => {
+                for item in items {
+                    item.wanted(into);
+                }
+            }
+            Self::Each { owner, expr } => into.push((*owner, expr)),
+            _ => {}
         }
     }
 

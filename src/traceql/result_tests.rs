@@ -74,6 +74,32 @@ fn a_span_shows_what_the_query_mentions() {
 }
 
 #[test]
+fn what_is_shown_of_events_is_of_one_that_was_meant() {
+    let event = |kind: &str, more: &[(&'static str, &str)]| {
+        let mut attributes = vec![("type", text(kind))];
+        attributes.extend(more.iter().map(|(key, value)| (*key, text(value))));
+        attributes
+    };
+    let batch = batch(&[vec![
+        span(1, 0)
+            .event("e", 1500, &event("A", &[("message", "first"), ("stack", "at a")]))
+            .event("e", 1600, &event("B", &[("message", "second"), ("stack", "at b")]))
+            .event("e", 1700, &event("C", &[])),
+    ]]);
+    let shown = |query: &str| {
+        let shown = attributes(query, &batch).into_iter();
+        shown.map(|(_, value)| format!("{value:?}")).collect::<Vec<_>>().join(" ")
+    };
+    let of = |texts: &[&str]| {
+        texts.iter().map(|one| format!("{:?}", text(one))).collect::<Vec<_>>().join(" ")
+    };
+    let select = "| select(event.message, event.stack)";
+    assert_eq!(shown(&format!("{{ event.type = \"A\" }} {select}")), of(&["A", "first", "at a"]));
+    assert_eq!(shown(&format!("{{ }} {select}")), of(&["second", "at b"]));
+    assert_eq!(shown(&format!("{{ event.type = \"C\" }} {select}")), of(&["C", "second", "at b"]));
+}
+
+#[test]
 fn the_name_is_told_when_it_is_mentioned() {
     let batch = one_span();
     assert_eq!(first("{}", &batch).name, None);

@@ -10,8 +10,11 @@ use traceql_grammar::fold_unary;
 use super::plan::{Expr, Owner};
 use super::tree::Tree;
 use super::value::{Compare, Val, arithmetic, compare};
-use crate::columns::{AttributeValues, Batch};
+use crate::columns::{AttributeValues, Batch, Resource};
 use crate::trace::{SpanId, TraceId};
+
+/// The attribute that names the service of a resource.
+pub(super) const SERVICE_NAME: &str = "service.name";
 
 /// A batch, and what is computed from it once and when it is first asked for.
 pub(super) struct Rows<'a> {
@@ -118,7 +121,7 @@ impl<'a> Rows<'a> {
                 value => value,
             },
             Scope::Span => cell(self.batch.attributes.get(name), at.row),
-            Scope::Resource => resource().attribute(name).map_or(Val::Nil, Val::of_value),
+            Scope::Resource => of_resource(resource(), name),
             Scope::Instrumentation => {
                 resource().scope_attribute(name).map_or(Val::Nil, Val::of_value)
             }
@@ -295,4 +298,13 @@ fn trace_id_text<'a>(id: TraceId) -> Val<'a> {
 fn hex_text<'a>(id: &[u8], trace: bool) -> Val<'a> {
     let hex = const_hex::encode(id);
     Val::Text(Cow::Owned(if trace { hex.trim_start_matches('0').to_owned() } else { hex }))
+}
+
+/// An attribute of a resource. One without a service's name has the empty one, as in Tempo.
+pub(super) fn of_resource<'a>(resource: &'a Resource, name: &str) -> Val<'a> {
+    match resource.attribute(name) {
+        Some(value) => Val::of_value(value),
+        None if name == SERVICE_NAME => Val::text(""),
+        None => Val::Nil,
+    }
 }

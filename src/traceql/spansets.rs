@@ -83,7 +83,8 @@ impl<'a> Run<'a> {
         match expr {
             Spansets::Filter(filter) => self.traces_with_any(self.mask(*filter)),
             Spansets::Pipeline(stages) => self.may_begin(stages),
-            Spansets::Structural { form: Form::Negated, rhs, .. } => self.may_have(rhs),
+            Spansets::Structural { form: Form::Negated, rhs: kept, .. }
+            | Spansets::Without(kept, _) => self.may_have(kept),
             Spansets::Both(lhs, rhs) | Spansets::Structural { lhs, rhs, .. } => {
                 zip(self.may_have(lhs), &self.may_have(rhs), |one, other| one && other)
             }
@@ -140,6 +141,14 @@ impl<'a> Run<'a> {
                     output.extend(self.group(expr, label, spanset));
                 }
             }
+            Stage::Traces => {
+                let batch = self.rows.batch;
+                let first = rows_of(input).into_iter().min_by_key(|row| {
+                    (batch.start[*row as usize], batch.span_id[*row as usize], *row)
+                });
+                let members = Members::List(first.into_iter().collect());
+                output.push(Spanset { members, attributes: Vec::new() });
+            }
             Stage::Coalesce => {
                 let members = Members::List(rows_of(input));
                 output.push(Spanset { members, attributes: Vec::new() });
@@ -162,6 +171,11 @@ impl<'a> Run<'a> {
             Spansets::Either(lhs, rhs) => {
                 let lhs = rows_of(self.spansets(lhs, input)?);
                 structural::merged(&lhs, &rows_of(self.spansets(rhs, input)?))
+            }
+            Spansets::Without(lhs, rhs) => {
+                let lhs = rows_of(self.spansets(lhs, input)?);
+                let is_kept = !lhs.is_empty() && self.spansets(rhs, input)?.is_empty();
+                if is_kept { lhs } else { Vec::new() }
             }
             Spansets::Structural { relation, form, lhs, rhs } => {
                 let (lhs, rhs) = (self.spansets(lhs, input)?, self.spansets(rhs, input)?);
@@ -196,7 +210,7 @@ impl<'a> Run<'a> {
     fn scalar(&self, filter: &'a ScalarFilter, spanset: Spanset) -> Option<Spanset> {
         let Spanset { members, mut attributes } = spanset;
         let rows = members.into_rows();
-        let value = self.rows.aggregate(filter, &rows)?;
+        let value = self.rows.aggregate(filter.aggregate, filter.argument.as_ref(), &rows)?;
         if !compare(filter.op, &value, &Val::of_static(&filter.operand)) {
             return None;
         }
@@ -210,7 +224,7 @@ impl<'a> Run<'a> {
         let mut places: HashMap<Vec<u8>, usize, foldhash::fast::FixedState> = HashMap::default();
         for row in spanset.members.into_rows() {
             let value = self.rows.eval(expr, Place::span(row as usize));
-            let place = *places.entry(group_key(&value)).or_insert(groups.len());
+            let place = *places.entry(value.group_key()).or_insert(groups.len());
             match groups.get_mut(place) {
                 Some((_, rows)) => rows.push(row),
                 None => groups.push((value, vec![row])),
@@ -244,20 +258,6 @@ fn say(attributes: &mut Vec<(String, Value)>, label: &str, value: Value) {
         Some((_, known)) => *known = value,
         None => attributes.push((label.to_owned(), value)),
     }
-}
-
-/// Equal for equal values of one type: `1`, `1.0`, `"1"` and `1ns` are four groups.
-fn group_key(value: &Val<'_>) -> Vec<u8> {
-    let tag = match value {
-        Val::Nil => 0,
-        Val::Duration(_) => 1,
-        Val::Status(_) => 2,
-        Val::Kind(_) => 3,
-        _ => 4,
-    };
-    let mut key = vec![tag];
-    value.to_value().encode(&mut key);
-    key
 }
 
 fn zip(mut one: Vec<bool>, other: &[bool], join: impl Fn(bool, bool) -> bool) -> Vec<bool> {

@@ -163,6 +163,20 @@ impl<'a> Val<'a> {
         }
     }
 
+    /// Equal for equal values of one type: `1`, `1.0`, `"1"` and `1ns` are four groups.
+    pub(super) fn group_key(&self) -> Vec<u8> {
+        let tag = match self {
+            Self::Nil => 0,
+            Self::Duration(_) => 1,
+            Self::Status(_) => 2,
+            Self::Kind(_) => 3,
+            _ => 4,
+        };
+        let mut key = vec![tag];
+        self.to_value().encode(&mut key);
+        key
+    }
+
     fn number(&self) -> Option<Number> {
         match self {
             Self::Int(value) | Self::Duration(value) => Some(Number::Int(*value)),

@@ -75,11 +75,7 @@ impl ValueQuery {
 
     /// What a trace must have to add anything.
     pub fn need(&self) -> Need {
-        let is_service = matches!(&self.field, Attribute::Named { scope: Scope::Resource, name }
-            if name == "service.name");
-        // A missing service counts as the empty one.
-        let own = if is_service { Need::Anything } else { need::has(&self.field) };
-        need::all([own, self.filter.need()])
+        need::all([need::has(&self.field), self.filter.need()])
     }
 
     /// Adds the values on the spans that the filter keeps, of the wanted traces that overlap the window (Unix nanoseconds). Of an
@@ -152,9 +148,6 @@ impl ValueQuery {
         }
         for (count, example) in counts.into_iter().filter(|(count, _)| *count > 0) {
             let value = rows.value(&self.field, Place::span(example));
-            let is_service = matches!(&self.field, Attribute::Named { name, scope: Scope::Resource }
-                if name == "service.name");
-            let value = if value.is_nil() && is_service { Val::text("") } else { value };
             into.add_value(&value, count);
         }
     }

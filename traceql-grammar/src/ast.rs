@@ -5,13 +5,62 @@ use std::ops::Range;
 /// Byte range of a node in the query text.
 pub type Span = Range<usize>;
 
-/// A whole query: a spanset pipeline, an optional metrics stage, hints.
+/// A whole query: what is asked for, and hints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    pub pipeline: Pipeline,
-    pub metrics: Option<Metrics>,
+    pub root: Root,
     /// Of several `with (...)` groups only the last counts, as in Tempo.
     pub hints: Vec<Hint>,
+}
+
+/// What a query asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Root {
+    /// Traces.
+    Search(Search),
+    /// Series.
+    Metrics(MetricsExpr),
+}
+
+/// A spanset pipeline, and which of its traces are answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    pub pipeline: Pipeline,
+    /// Newest first without it. Not in Tempo 3.0.
+    pub order: Option<Order>,
+    /// Most traces. Not in Tempo 3.0.
+    pub limit: Option<Limit>,
+}
+
+/// `order by key asc`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    pub key: OrderKey,
+    pub direction: Direction,
+    pub span: Span,
+}
+
+/// What traces are ordered by.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OrderKey {
+    /// A value of one span.
+    Field(FieldExpr),
+    /// A number about a spanset.
+    Aggregate(Aggregate),
+}
+
+/// Which end comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// `limit count`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    pub count: i64,
+    pub span: Span,
 }
 
 /// Stages joined by `|`. Never empty.
@@ -33,6 +82,8 @@ pub enum Stage {
     Select(Vec<Attribute>),
     /// `coalesce()`: all spansets into one. Never the first stage.
     Coalesce,
+    /// `traces()`: of each trace only its earliest span. Never the first stage. Not in Tempo 3.0.
+    Traces,
 }
 
 /// Spans that fulfil conditions, and how those of two sides are combined.
@@ -53,6 +104,8 @@ pub enum SpansetOp {
     And,
     /// `||`: the spans of either side.
     Or,
+    /// `without`: the spans of the left side, if the right side has none. Not in Tempo 3.0.
+    Without,
     /// Spans of the right side by their place in the trace relative to the left side's.
     Structural { relation: Relation, form: Form },
 }
@@ -122,6 +175,8 @@ pub enum AggregateOp {
     Min,
     Avg,
     Sum,
+    /// How many different values there are. Not in Tempo 3.0.
+    CountDistinct,
 }
 
 /// A value of one span: what stands in braces, in `by()` and in aggregates.
@@ -269,9 +324,31 @@ pub struct Hint {
     pub value: Static,
 }
 
-/// The metrics stage and what follows it.
+/// Series: a metrics query, or arithmetic between such. Arithmetic is not in Tempo 3.0.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MetricsExpr {
+    Query(Metrics),
+    /// An int, a float or a duration; never a whole query.
+    Number(Static),
+    Arithmetic(Box<MetricsArithmetic>),
+}
+
+/// `(lhs) op (rhs)` and what follows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsArithmetic {
+    /// One of `+ - * /`.
+    pub op: BinaryOp,
+    pub lhs: MetricsExpr,
+    pub rhs: MetricsExpr,
+    /// Applied to the result, in order.
+    pub second: Vec<SecondStage>,
+    pub span: Span,
+}
+
+/// A spanset pipeline, the metrics stage and what follows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
+    pub pipeline: Pipeline,
     pub first: MetricsFirst,
     /// Applied in order.
     pub second: Vec<SecondStage>,
@@ -312,6 +389,8 @@ pub enum MetricsOp {
     SumOverTime,
     QuantileOverTime,
     HistogramOverTime,
+    /// Not in Tempo 3.0.
+    CountDistinctOverTime,
 }
 
 /// What is done with the series.

@@ -6,7 +6,7 @@ use crate::parse;
 
 fn expr(text: &str) -> FieldExpr {
     let query = parse(&format!("{{ {text} }}")).unwrap();
-    match query.pipeline.stages.into_iter().next() {
+    match query.into_pipeline().unwrap().stages.into_iter().next() {
         Some(Stage::Spansets(SpansetExpr::Filter(expr))) => expr,
         other => panic!("{text} is {other:?}"),
     }

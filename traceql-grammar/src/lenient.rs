@@ -22,7 +22,7 @@ pub(crate) fn filter(text: &str) -> Option<FieldExpr> {
 
 fn first_filter(query: Query) -> Option<FieldExpr> {
     let Some(Stage::Spansets(SpansetExpr::Filter(condition))) =
-        query.pipeline.stages.into_iter().next()
+        query.into_pipeline()?.stages.into_iter().next()
     else {
         return None;
     };

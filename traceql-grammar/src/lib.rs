@@ -7,6 +7,7 @@ mod fold;
 mod lenient;
 mod limits;
 mod literals;
+mod metrics;
 mod parse;
 mod print;
 pub mod re2;
@@ -21,7 +22,7 @@ pub use fold::{binary as fold_binary, fold, int_arithmetic, int_power, unary as 
 pub use limits::{DEPTH_MAX, NESTING_MAX, PATTERNS_MAX, QUERY_BYTES_MAX};
 pub use print::{go_duration, go_float};
 pub use types::Type;
-pub use validate::METRICS_BY_MAX;
+pub use validate::{METRICS_BY_MAX, METRICS_QUERIES_MAX};
 
 use ast::{Attribute, FieldExpr, Query};
 

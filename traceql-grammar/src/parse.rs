@@ -1,14 +1,15 @@
 //! Text to tree: pest's pairs, stage by stage. Expressions are in `expr`, operands of a pipeline in
-//! `spansets`.
+//! `spansets`, series in `metrics`.
 
 use crate::ast::{
-    Attribute, ExprKind, FieldExpr, Hint, Metrics, MetricsFirst, MetricsOp, Pipeline, Query,
-    SecondStage, Span, Static,
+    Attribute, Direction, Hint, Limit, Metrics, MetricsExpr, Order, OrderKey, Query, Root, Search,
+    Span, Static,
 };
 use crate::error::Error;
 use crate::expr;
 use crate::limits;
-use crate::spansets::{self, Operand};
+use crate::metrics::{Body, Meaning};
+use crate::spansets;
 use crate::syntax;
 use pest::Parser;
 use pest::iterators::{Pair, Pairs};
@@ -21,9 +22,6 @@ mod generated {
     pub(crate) struct Grammar;
 }
 pub(crate) use generated::{Grammar, Rule};
-
-/// Values of a `compare()` for which series are made, when the query does not say.
-const COMPARE_TOP: i64 = 10;
 
 /// Runs `rule` over `text`, with the limits checked before and after.
 pub(crate) fn pairs(rule: Rule, text: &str) -> Result<Pairs<'_, Rule>, Error> {
@@ -54,7 +52,7 @@ fn depth(pair: &Pair<'_, Rule>) -> usize {
     let (mut operators, mut inside) = (0, 0);
     for part in pair.clone().into_inner() {
         match part.as_rule() {
-            Rule::logical => {
+            Rule::logical | Rule::without => {
                 chain += 1;
                 deepest = deepest.max(operators + inside);
                 (operators, inside) = (0, 0);
@@ -93,26 +91,59 @@ pub(crate) fn only(mut pairs: Pairs<'_, Rule>) -> Pair<'_, Rule> {
 }
 
 pub(crate) fn query(text: &str) -> Result<Query, Error> {
-    let body = only(pairs(Rule::query, text)?);
-    let (mut stages, mut metrics, mut hints) = (Vec::new(), None, Vec::new());
-    for part in body.into_inner() {
+    let parts = only(pairs(Rule::query, text)?);
+    let mut body = Body::default();
+    let (mut order, mut limit, mut hints) = (None, None, Vec::new());
+    for part in parts.into_inner() {
         match part.as_rule() {
-            Rule::pipeline => stages = spansets::stages(part)?,
-            Rule::metrics => metrics = Some(metrics_stage(part)?),
+            Rule::order => order = Some(search_order(part)?),
+            Rule::limit => limit = Some(search_limit(part)?),
             Rule::hints => hints = hint_group(part)?,
+            _ => body.add(part)?,
+        }
+    }
+    let root = match body.meaning()? {
+        Meaning::Stages(stages) => {
+            // What only the whole query may be, a combination of pipelines, cannot be piped any further.
+            let alone = stages.len() == 1 && order.is_none() && limit.is_none();
+            let pipeline =
+                if alone { spansets::root(stages)? } else { spansets::pipeline(stages)? };
+            Root::Search(Search { pipeline, order, limit })
+        }
+        Meaning::Series { series: MetricsExpr::Query(Metrics { span, .. }), grouped: true } => {
+            let detail = "a metrics query alone stands without parentheses around it";
+            return Err(Error::syntax(span, detail));
+        }
+        Meaning::Series { series, .. } => match (order, limit) {
+            (None, None) => Root::Metrics(series),
+            (Some(Order { span, .. }), _) | (_, Some(Limit { span, .. })) => {
+                let detail =
+                    "order by and limit are for searches; topk() and bottomk() choose series";
+                return Err(Error::syntax(span, detail));
+            }
+        },
+    };
+    Ok(Query { root, hints })
+}
+
+fn search_order(order: Pair<'_, Rule>) -> Result<Order, Error> {
+    let span = span(&order);
+    let (mut key, mut direction) = (None, Direction::Ascending);
+    for part in order.into_inner() {
+        match part.as_rule() {
+            Rule::aggregate => key = Some(OrderKey::Aggregate(spansets::aggregate(part)?)),
+            Rule::field => key = Some(OrderKey::Field(expr::field(part)?)),
+            Rule::direction if part.as_str() == "desc" => direction = Direction::Descending,
             _ => {}
         }
     }
-    let pipeline = pipeline(stages, metrics.is_some())?;
-    Ok(Query { pipeline, metrics, hints })
+    Ok(Order { key: key.expect("order by has a key"), direction, span })
 }
 
-/// What only the whole query may be, a combination of pipelines, cannot be piped any further.
-fn pipeline(stages: Vec<Operand>, piped: bool) -> Result<Pipeline, Error> {
-    if piped || stages.len() != 1 {
-        return spansets::pipeline(stages);
-    }
-    spansets::root(stages)
+fn search_limit(limit: Pair<'_, Rule>) -> Result<Limit, Error> {
+    let span = span(&limit);
+    let count = limit.into_inner().find(|part| part.as_rule() == Rule::integer);
+    Ok(Limit { count: integer(&count.expect("limit has a number"))?, span })
 }
 
 /// The attribute that a text consists of.
@@ -134,113 +165,16 @@ fn hint_group(group: Pair<'_, Rule>) -> Result<Vec<Hint>, Error> {
         .collect()
 }
 
-fn metrics_stage(stage: Pair<'_, Rule>) -> Result<Metrics, Error> {
-    let mut span = span(&stage);
-    let (mut first, mut second) = (None, Vec::new());
-    for part in stage.into_inner() {
-        match part.as_rule() {
-            Rule::pipe => {}
-            Rule::second_limit => second.push(limit(part)?),
-            Rule::second_filter => second.push(filter(part)?),
-            _ => {
-                span.start = part.as_span().start();
-                first = Some(metrics_first(part)?);
-            }
-        }
-    }
-    let first = first.expect("a metrics stage contains its function");
-    Ok(Metrics { first, second, span })
-}
-
-fn metrics_first(function: Pair<'_, Rule>) -> Result<MetricsFirst, Error> {
-    if function.as_rule() == Rule::compare {
-        return compare(function);
-    }
-    let (mut op, mut argument) = (MetricsOp::Rate, None);
-    let (mut quantiles, mut by) = (Vec::new(), Vec::new());
-    for part in function.into_inner() {
-        match part.as_rule() {
-            Rule::plain_word | Rule::over_word | Rule::quantile_word => {
-                op = metrics_op(part.as_str());
-            }
-            Rule::attribute => argument = Some(expr::attribute(part)?),
-            Rule::float | Rule::integer => quantiles.push(number(&part)?),
-            Rule::metrics_by => by = attributes(part)?,
-            _ => {}
-        }
-    }
-    Ok(MetricsFirst::Aggregate { op, argument, quantiles, by })
-}
-
-fn metrics_op(word: &str) -> MetricsOp {
-    let op = MetricsOp::ALL.into_iter().find(|op| op.as_str() == word);
-    op.expect("the grammar lets through the names of functions only")
-}
-
 /// All attributes directly below a pair.
 pub(crate) fn attributes(list: Pair<'_, Rule>) -> Result<Vec<Attribute>, Error> {
     let attributes = list.into_inner().filter(|pair| pair.as_rule() == Rule::attribute);
     attributes.map(expr::attribute).collect()
 }
 
-fn number(pair: &Pair<'_, Rule>) -> Result<f64, Error> {
-    match expr::literal(pair)? {
-        Static::Float(value) => Ok(value),
-        #[expect(clippy::cast_precision_loss, reason = "validation allows 0 and 1 only")]
-        Static::Int(value) => Ok(value as f64),
-        _ => Err(Error::syntax(span(pair), "a quantile is a number from 0 to 1")),
-    }
-}
-
-fn integer(pair: &Pair<'_, Rule>) -> Result<i64, Error> {
+/// A whole number without a sign.
+pub(crate) fn integer(pair: &Pair<'_, Rule>) -> Result<i64, Error> {
     match expr::literal(pair)? {
         Static::Int(value) => Ok(value),
         _ => Err(Error::syntax(span(pair), "an int is needed here")),
     }
-}
-
-fn compare(function: Pair<'_, Rule>) -> Result<MetricsFirst, Error> {
-    let whole = span(&function);
-    let mut selection =
-        FieldExpr { kind: ExprKind::Static(Static::Bool(true)), span: whole.clone() };
-    let mut numbers = Vec::new();
-    for part in function.into_inner() {
-        match part.as_rule() {
-            Rule::filter => selection = expr::filter(part)?,
-            Rule::integer => numbers.push(integer(&part)?),
-            _ => {}
-        }
-    }
-    let at = |index: usize| numbers.get(index).copied();
-    Ok(MetricsFirst::Compare {
-        selection,
-        top: at(0).unwrap_or(COMPARE_TOP),
-        start_unix_nano: at(1).unwrap_or(0),
-        end_unix_nano: at(2).unwrap_or(0),
-    })
-}
-
-fn limit(stage: Pair<'_, Rule>) -> Result<SecondStage, Error> {
-    let mut top = true;
-    let mut count = 0;
-    for part in stage.into_inner() {
-        match part.as_rule() {
-            Rule::limit_word => top = part.as_str() == "topk",
-            Rule::integer => count = integer(&part)?,
-            _ => {}
-        }
-    }
-    Ok(if top { SecondStage::TopK(count) } else { SecondStage::BottomK(count) })
-}
-
-fn filter(stage: Pair<'_, Rule>) -> Result<SecondStage, Error> {
-    let mut inner = stage.into_inner();
-    let operator = inner.next().expect("a metrics filter begins with its comparison");
-    let value = inner.next().expect("a metrics filter ends with its number");
-    let op = expr::binary_op(operator.as_str());
-    let op = op.filter(|op| op.is_ordering() || op.is_equality()).ok_or_else(|| {
-        let text = operator.as_str();
-        Error::syntax(span(&operator), format!("{text} cannot compare numbers; use = != < <= > >="))
-    })?;
-    Ok(SecondStage::Filter { op, value: expr::signed(value)?.0 })
 }

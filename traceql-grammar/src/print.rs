@@ -3,8 +3,8 @@
 
 use crate::ast::{
     Aggregate, Attribute, BinaryOp, ExprKind, FieldExpr, Hint, Intrinsic, Kind, Metrics,
-    MetricsFirst, Pipeline, Query, ScalarExpr, ScalarFilter, Scope, SecondStage, SpansetExpr,
-    Stage, Static, Status,
+    MetricsArithmetic, MetricsExpr, MetricsFirst, Order, OrderKey, Pipeline, Query, Root,
+    ScalarExpr, ScalarFilter, Scope, Search, SecondStage, SpansetExpr, Stage, Static, Status,
 };
 use crate::limits::ends_name;
 use crate::literals::SECOND;
@@ -291,6 +291,7 @@ impl Display for Stage {
                 f.write_char(')')
             }
             Self::Coalesce => f.write_str("coalesce()"),
+            Self::Traces => f.write_str("traces()"),
         }
     }
 }
@@ -343,8 +344,49 @@ impl Display for SecondStage {
 
 impl Display for Metrics {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.first.fmt(f)?;
+        write!(f, "{} | {}", self.pipeline, self.first)?;
         joined(&self.second, "", f)
+    }
+}
+
+impl Display for MetricsExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query(query) => query.fmt(f),
+            Self::Number(value) => value.fmt(f),
+            Self::Arithmetic(arithmetic) => {
+                let MetricsArithmetic { op, lhs, rhs, second, span: _ } = &**arithmetic;
+                metrics_operand(lhs, f)?;
+                write!(f, " {} ", op.symbol())?;
+                metrics_operand(rhs, f)?;
+                joined(second, "", f)
+            }
+        }
+    }
+}
+
+fn metrics_operand(expr: &MetricsExpr, f: &mut Formatter<'_>) -> fmt::Result {
+    match expr {
+        MetricsExpr::Number(value) => value.fmt(f),
+        query => write!(f, "({query})"),
+    }
+}
+
+impl Display for Search {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.pipeline.fmt(f)?;
+        if let Some(Order { key, direction, span: _ }) = &self.order {
+            f.write_str(" | order by ")?;
+            match key {
+                OrderKey::Field(field) => field.fmt(f)?,
+                OrderKey::Aggregate(aggregate) => aggregate.fmt(f)?,
+            }
+            write!(f, " {}", direction.as_str())?;
+        }
+        match &self.limit {
+            Some(limit) => write!(f, " | limit {}", limit.count),
+            None => Ok(()),
+        }
     }
 }
 
@@ -356,9 +398,9 @@ impl Display for Hint {
 
 impl Display for Query {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.pipeline.fmt(f)?;
-        if let Some(metrics) = &self.metrics {
-            write!(f, " | {metrics}")?;
+        match &self.root {
+            Root::Search(search) => search.fmt(f)?,
+            Root::Metrics(metrics) => metrics.fmt(f)?,
         }
         if self.hints.is_empty() {
             return Ok(());

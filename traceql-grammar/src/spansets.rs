@@ -5,11 +5,12 @@
 //! gets its class, and every operator is checked against the classes of its two sides.
 
 use crate::ast::{
-    Aggregate, AggregateOp, Attribute, FieldExpr, Pipeline, ScalarExpr, ScalarFilter, Span,
-    SpansetExpr, SpansetOp, Stage, Static,
+    Aggregate, AggregateOp, Attribute, FieldExpr, MetricsExpr, Pipeline, ScalarExpr, ScalarFilter,
+    Span, SpansetExpr, SpansetOp, Stage, Static,
 };
 use crate::error::Error;
 use crate::expr;
+use crate::metrics::{self, Body, Meaning};
 use crate::parse::{self, Rule, span};
 use pest::iterators::Pair;
 use pest::pratt_parser::{Assoc, Op, PrattParser};
@@ -17,7 +18,7 @@ use std::sync::LazyLock;
 
 static LEVELS: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
     PrattParser::new()
-        .op(Op::infix(Rule::logical, Assoc::Left))
+        .op(Op::infix(Rule::logical, Assoc::Left) | Op::infix(Rule::without, Assoc::Left))
         .op(Op::infix(Rule::relation, Assoc::Left))
         .op(Op::infix(Rule::sum, Assoc::Left))
         .op(Op::infix(Rule::product, Assoc::Left))
@@ -51,6 +52,9 @@ enum Class {
     GroupBy(FieldExpr),
     Select(Vec<Attribute>),
     Coalesce,
+    Traces,
+    /// Metrics queries in parentheses, and arithmetic on such.
+    Series(Box<MetricsExpr>),
 }
 
 impl Class {
@@ -68,6 +72,8 @@ impl Class {
             Self::GroupBy(_) => "by()",
             Self::Select(_) => "select()",
             Self::Coalesce => "coalesce()",
+            Self::Traces => "traces()",
+            Self::Series(_) => "a metrics query",
         }
     }
 }
@@ -91,10 +97,15 @@ fn primary(pair: Pair<'_, Rule>) -> Result<Operand, Error> {
             Class::Spanset { expr: SpansetExpr::Filter(expr::filter(pair)?), grouped: false }
         }
         Rule::group => {
-            let inner = pair.into_inner().find(|part| part.as_rule() == Rule::pipeline);
-            group(stages(inner.expect("a group holds a pipeline"))?)?
+            let mut body = Body::default();
+            pair.into_inner().try_for_each(|part| body.add(part))?;
+            match body.meaning()? {
+                Meaning::Stages(stages) => group(stages)?,
+                Meaning::Series { series, .. } => Class::Series(Box::new(series)),
+            }
         }
         Rule::coalesce => Class::Coalesce,
+        Rule::traces => Class::Traces,
         Rule::group_by => {
             let field = pair.into_inner().find(|part| part.as_rule() == Rule::field);
             Class::GroupBy(expr::field(field.expect("by() has an expression"))?)
@@ -110,7 +121,7 @@ fn primary(pair: Pair<'_, Rule>) -> Result<Operand, Error> {
     Ok(Operand { class, span })
 }
 
-fn aggregate(pair: Pair<'_, Rule>) -> Result<Aggregate, Error> {
+pub(crate) fn aggregate(pair: Pair<'_, Rule>) -> Result<Aggregate, Error> {
     let span = span(&pair);
     let (mut op, mut argument) = (AggregateOp::Count, None);
     for part in pair.into_inner() {
@@ -146,6 +157,14 @@ fn group(mut stages: Vec<Operand>) -> Result<Class, Error> {
     Ok(Class::Wrapped(SpansetExpr::Pipeline(pipeline(stages)?)))
 }
 
+/// The series that the stages are, or the stages.
+pub(crate) fn series(mut stages: Vec<Operand>) -> Result<MetricsExpr, Vec<Operand>> {
+    match stages.pop() {
+        Some(Operand { class: Class::Series(series), .. }) if stages.is_empty() => Ok(*series),
+        last => Err(stages.into_iter().chain(last).collect()),
+    }
+}
+
 /// A query that is one stage: the only place for combined pipelines.
 pub(crate) fn root(mut stages: Vec<Operand>) -> Result<Pipeline, Error> {
     let stage = match stages.pop().expect("a pipeline is never empty") {
@@ -169,6 +188,7 @@ pub(crate) fn pipeline(operands: Vec<Operand>) -> Result<Pipeline, Error> {
             Class::GroupBy(field) => Stage::GroupBy(field),
             Class::Select(attributes) => Stage::Select(attributes),
             Class::Coalesce if !stages.is_empty() => Stage::Coalesce,
+            Class::Traces if !stages.is_empty() => Stage::Traces,
             class => return Err(no_stage(&class, span)),
         });
     }
@@ -178,6 +198,10 @@ pub(crate) fn pipeline(operands: Vec<Operand>) -> Result<Pipeline, Error> {
 fn no_stage(class: &Class, span: Span) -> Error {
     let why = match class {
         Class::Coalesce => "coalesce() cannot be the first stage; begin with a filter such as { }",
+        Class::Traces => "traces() cannot be the first stage; begin with a filter such as { }",
+        Class::Series(_) => {
+            "a metrics query in parentheses can be computed with, but not piped into or out of"
+        }
         Class::Scalar(ScalarExpr::Static(_)) | Class::Negative(_) | Class::Literal(_) => {
             "a value is not a stage; conditions stand in braces, such as { span.a = 1 }"
         }
@@ -209,6 +233,10 @@ fn infix(lhs: Operand, op: &Pair<'_, Rule>, rhs: Operand) -> Result<Operand, Err
             let rhs = SpansetExpr::Pipeline(Pipeline { stages: vec![Stage::Spansets(rhs)] });
             Class::Wrapped(combine(lhs, spanset_operator(op)?, rhs, whole.clone()))
         }
+        (lhs @ Class::Series(_), rhs) | (lhs, rhs @ Class::Series(_)) => {
+            let (lhs, rhs) = (computed(lhs, op)?, computed(rhs, op)?);
+            Class::Series(Box::new(metrics::infix(lhs, op, rhs, whole.clone())?))
+        }
         (Class::ScalarPipe(lhs), Class::ScalarPipe(rhs)) => {
             match scalar_operator(op, lhs, rhs, whole.clone())? {
                 Computed::Scalar(scalar) => Class::ScalarPipe(scalar),
@@ -234,6 +262,23 @@ fn infix(lhs: Operand, op: &Pair<'_, Rule>, rhs: Operand) -> Result<Operand, Err
         },
     };
     Ok(Operand { class, span: whole })
+}
+
+/// A side of an operator the other side of which is a metrics query.
+fn computed(class: Class, op: &Pair<'_, Rule>) -> Result<MetricsExpr, Error> {
+    match class {
+        Class::Series(series) => Ok(*series),
+        Class::Negative(value) => Ok(MetricsExpr::Number(value)),
+        Class::Scalar(scalar) => metrics::constant(&scalar).map(MetricsExpr::Number),
+        other => {
+            let (text, name) = (op.as_str(), other.name());
+            let detail = format!(
+                "{text} cannot stand between a metrics query and {name}; write a metrics query in \
+                 parentheses, or a number"
+            );
+            Err(Error::syntax(span(op), detail))
+        }
+    }
 }
 
 fn scalar(class: Class) -> Result<ScalarExpr, Class> {

@@ -234,6 +234,12 @@ fn known_words() -> impl Iterator<Item = &'static str> {
         "bottomk",
         "minInt",
         "maxInt",
+        "traces",
+        "without",
+        "order",
+        "limit",
+        "asc",
+        "desc",
     ];
     let aggregates = AggregateOp::ALL.into_iter().map(AggregateOp::as_str);
     let metrics = MetricsOp::ALL.into_iter().map(MetricsOp::as_str);
@@ -252,7 +258,20 @@ fn expected(tried: &[Rule]) -> Option<String> {
     }
     // Of two of which one says it all, that one.
     for (general, special) in [
-        ("a stage", &["`{`", "`(`", "a literal", "a number", "an int"][..]),
+        (
+            "a stage",
+            &[
+                "`{`",
+                "`(`",
+                "a literal",
+                "a number",
+                "an int",
+                "order by",
+                "limit",
+                "topk or bottomk",
+            ][..],
+        ),
+        ("topk or bottomk", &["order by", "limit"]),
         ("a literal", &["`(`", "a number", "an int"]),
         ("a number", &["an int"]),
     ] {
@@ -271,7 +290,7 @@ fn expected(tried: &[Rule]) -> Option<String> {
 fn describe(rule: Rule) -> Option<&'static str> {
     Some(match rule {
         Rule::EOI => "the end",
-        Rule::pipe | Rule::second_limit | Rule::metrics => "`|`",
+        Rule::pipe | Rule::second_top | Rule::metrics | Rule::order | Rule::limit => "`|`",
         Rule::filter | Rule::brace_open => "`{`",
         Rule::brace_close => "`}`",
         Rule::paren_open => "`(`",
@@ -285,6 +304,7 @@ fn describe(rule: Rule) -> Option<&'static str> {
         Rule::logical
         | Rule::comparison
         | Rule::relation
+        | Rule::without
         | Rule::sum
         | Rule::product
         | Rule::power
@@ -293,8 +313,11 @@ fn describe(rule: Rule) -> Option<&'static str> {
         Rule::name => "an attribute name",
         Rule::stage | Rule::pipeline | Rule::aggregate => "a stage",
         Rule::metrics_plain | Rule::plain_word => "a metrics function",
-        Rule::limit_word => "topk or bottomk",
+        Rule::top_word => "topk or bottomk",
         Rule::metrics_by => "by (...)",
+        Rule::order_word => "order by",
+        Rule::limit_word => "limit",
+        Rule::direction => "asc or desc",
         Rule::hints | Rule::with_word => "with (...)",
         Rule::hint | Rule::hint_name => "a hint such as most_recent=true",
         Rule::hint_is => "`=`",

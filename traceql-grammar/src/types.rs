@@ -157,10 +157,10 @@ impl FieldExpr {
 }
 
 impl Aggregate {
-    /// An int for `count()`, else the type of the argument.
+    /// An int for `count()` and `count_distinct()`, else the type of the argument.
     pub fn static_type(&self) -> Type {
         match (self.op, &self.argument) {
-            (AggregateOp::Count, _) | (_, None) => Type::Int,
+            (AggregateOp::Count | AggregateOp::CountDistinct, _) | (_, None) => Type::Int,
             (_, Some(argument)) => argument.static_type(),
         }
     }

@@ -5,7 +5,14 @@ use crate::ast::{BinaryOp, FieldExpr, SpansetExpr, Stage};
 use crate::parse;
 
 fn expr(text: &str) -> FieldExpr {
-    match parse(&format!("{{ {text} }}")).unwrap().pipeline.stages.into_iter().next() {
+    match parse(&format!("{{ {text} }}"))
+        .unwrap()
+        .into_pipeline()
+        .unwrap()
+        .stages
+        .into_iter()
+        .next()
+    {
         Some(Stage::Spansets(SpansetExpr::Filter(expr))) => expr,
         other => panic!("{text} is {other:?}"),
     }

@@ -3,9 +3,10 @@
 //! metrics.
 
 use crate::ast::{
-    Aggregate, AggregateOp, Attribute, BinaryOp, ExprKind, FieldExpr, Intrinsic, Metrics,
-    MetricsFirst, MetricsOp, Pipeline, Query, ScalarExpr, ScalarFilter, Scope, SecondStage, Span,
-    SpansetExpr, Stage, Static, UnaryOp,
+    Aggregate, AggregateOp, Attribute, BinaryOp, ExprKind, FieldExpr, Intrinsic, Limit, Metrics,
+    MetricsArithmetic, MetricsExpr, MetricsFirst, MetricsOp, Order, OrderKey, Pipeline, Query,
+    Root, ScalarExpr, ScalarFilter, Scope, Search, SecondStage, Span, SpansetExpr, Stage, Static,
+    UnaryOp,
 };
 use crate::error::Error;
 use crate::re2;
@@ -15,11 +16,77 @@ use crate::types::Type;
 /// slots.
 pub const METRICS_BY_MAX: usize = 5;
 
+/// Most metrics queries in one expression: each is evaluated over all data, in memory at once.
+pub const METRICS_QUERIES_MAX: usize = 16;
+
 pub(crate) fn query(query: &Query) -> Result<(), Error> {
     // Hints are never refused: unknown ones are for somebody else.
-    let Query { pipeline: stages, metrics, hints: _ } = query;
-    pipeline(stages)?;
-    metrics.as_ref().map_or(Ok(()), metrics_stage)
+    let Query { root, hints: _ } = query;
+    match root {
+        Root::Search(Search { pipeline: stages, order, limit }) => {
+            pipeline(stages)?;
+            order.as_ref().map_or(Ok(()), order_by)?;
+            limit.as_ref().map_or(Ok(()), |limit| {
+                let Limit { count, span } = limit;
+                if *count > 0 {
+                    return Ok(());
+                }
+                Err(Error::invalid(span.clone(), format!("limit must be greater than 0: {count}")))
+            })
+        }
+        Root::Metrics(series) => {
+            let mut queries = 0;
+            metrics_expr(series, &mut queries)
+        }
+    }
+}
+
+fn order_by(order: &Order) -> Result<(), Error> {
+    let Order { key, direction: _, span } = order;
+    match key {
+        OrderKey::Aggregate(key) => aggregate(key),
+        OrderKey::Field(key) => {
+            field(key)?;
+            if key.references_span() {
+                return Ok(());
+            }
+            let detail = format!("order by must reference the span: {key} is constant");
+            Err(Error::invalid(span.clone(), detail))
+        }
+    }
+}
+
+/// `queries` counts those that were seen.
+fn metrics_expr(expr: &MetricsExpr, queries: &mut usize) -> Result<(), Error> {
+    match expr {
+        MetricsExpr::Number(_) => Ok(()),
+        MetricsExpr::Query(metrics) => {
+            *queries += 1;
+            pipeline(&metrics.pipeline)?;
+            metrics_stage(metrics)
+        }
+        MetricsExpr::Arithmetic(arithmetic) => {
+            let MetricsArithmetic { op: _, lhs, rhs, second, span } = &**arithmetic;
+            for side in [lhs, rhs] {
+                metrics_expr(side, queries)?;
+                if let MetricsExpr::Query(Metrics {
+                    first: MetricsFirst::Compare { .. },
+                    span,
+                    ..
+                }) = side
+                {
+                    let detail = "compare() cannot be computed with";
+                    return Err(Error::invalid(span.clone(), detail.to_owned()));
+                }
+            }
+            if *queries > METRICS_QUERIES_MAX {
+                let detail =
+                    format!("more than {METRICS_QUERIES_MAX} metrics queries in one expression");
+                return Err(Error::too_large(span.clone(), detail));
+            }
+            second_stages(second, span)
+        }
+    }
 }
 
 fn pipeline(pipeline: &Pipeline) -> Result<(), Error> {
@@ -30,7 +97,7 @@ fn pipeline(pipeline: &Pipeline) -> Result<(), Error> {
         Stage::Select(attributes) => {
             attributes.iter().try_for_each(|attribute| supported(attribute, 0..0))
         }
-        Stage::Coalesce => Ok(()),
+        Stage::Coalesce | Stage::Traces => Ok(()),
     })
 }
 
@@ -207,7 +274,8 @@ fn aggregate(aggregate: &Aggregate) -> Result<(), Error> {
     };
     field(argument)?;
     let argument_type = argument.static_type();
-    let detail = if !argument_type.is_numeric() && argument_type != Type::Unknown {
+    let takes_any = *op == AggregateOp::CountDistinct || argument_type == Type::Unknown;
+    let detail = if !argument_type.is_numeric() && !takes_any {
         format!("{aggregate}: aggregates need a number, {argument} is {argument_type}")
     } else if !argument.references_span() {
         format!("{aggregate}: aggregates must reference the span, {argument} is constant")
@@ -218,7 +286,7 @@ fn aggregate(aggregate: &Aggregate) -> Result<(), Error> {
 }
 
 fn metrics_stage(metrics: &Metrics) -> Result<(), Error> {
-    let Metrics { first, second, span } = metrics;
+    let Metrics { pipeline: _, first, second, span } = metrics;
     let wrong = |detail: String| Err(Error::invalid(span.clone(), detail));
     match first {
         MetricsFirst::Aggregate { op, argument: _, quantiles, by } => {
@@ -247,9 +315,15 @@ fn metrics_stage(metrics: &Metrics) -> Result<(), Error> {
             }
         }
     }
-    second.iter().try_for_each(|stage| match stage {
+    second_stages(second, span)
+}
+
+fn second_stages(stages: &[SecondStage], span: &Span) -> Result<(), Error> {
+    stages.iter().try_for_each(|stage| match stage {
         SecondStage::TopK(limit) | SecondStage::BottomK(limit) if *limit <= 0 => {
-            wrong(format!("the limit of topk() and bottomk() must be greater than 0, not {limit}"))
+            let detail =
+                format!("the limit of topk() and bottomk() must be greater than 0, not {limit}");
+            Err(Error::invalid(span.clone(), detail))
         }
         SecondStage::TopK(_) | SecondStage::BottomK(_) | SecondStage::Filter { .. } => Ok(()),
     })
@@ -265,7 +339,8 @@ fn by_max(op: MetricsOp) -> usize {
         | MetricsOp::CountOverTime
         | MetricsOp::MinOverTime
         | MetricsOp::MaxOverTime
-        | MetricsOp::SumOverTime => METRICS_BY_MAX,
+        | MetricsOp::SumOverTime
+        | MetricsOp::CountDistinctOverTime => METRICS_BY_MAX,
     }
 }
 

@@ -1,15 +1,38 @@
 //! The words and symbols of the language, and small questions to the tree.
 
 use crate::ast::{
-    AggregateOp, BinaryOp, Form, Intrinsic, Kind, MetricsOp, Relation, Scope, SpansetOp, Status,
-    UnaryOp,
+    AggregateOp, BinaryOp, Direction, Form, Intrinsic, Kind, MetricsExpr, MetricsOp, Pipeline,
+    Query, Relation, Root, Scope, SpansetOp, Status, UnaryOp,
 };
+
+impl Query {
+    /// The one pipeline of a search or of a metrics query; none of arithmetic between several.
+    pub fn pipeline(&self) -> Option<&Pipeline> {
+        match &self.root {
+            Root::Search(search) => Some(&search.pipeline),
+            Root::Metrics(MetricsExpr::Query(metrics)) => Some(&metrics.pipeline),
+            Root::Metrics(_) => None,
+        }
+    }
+
+    /// As [`Query::pipeline`].
+    pub fn into_pipeline(self) -> Option<Pipeline> {
+        match self.root {
+            Root::Search(search) => Some(search.pipeline),
+            Root::Metrics(MetricsExpr::Query(metrics)) => Some(metrics.pipeline),
+            Root::Metrics(_) => None,
+        }
+    }
+}
 
 impl SpansetOp {
     /// As written: `&&`, `>>`, `!~`.
     pub fn symbol(self) -> &'static str {
-        let Self::Structural { relation, form } = self else {
-            return if self == Self::And { "&&" } else { "||" };
+        let (relation, form) = match self {
+            Self::And => return "&&",
+            Self::Or => return "||",
+            Self::Without => return "without",
+            Self::Structural { relation, form } => (relation, form),
         };
         let [plain, negated, union] = match relation {
             Relation::Child => [">", "!>", "&>"],
@@ -88,7 +111,8 @@ impl BinaryOp {
 
 impl AggregateOp {
     /// Every aggregate.
-    pub const ALL: [Self; 5] = [Self::Count, Self::Max, Self::Min, Self::Avg, Self::Sum];
+    pub const ALL: [Self; 6] =
+        [Self::Count, Self::Max, Self::Min, Self::Avg, Self::Sum, Self::CountDistinct];
 
     /// As written.
     pub fn as_str(self) -> &'static str {
@@ -98,13 +122,14 @@ impl AggregateOp {
             Self::Min => "min",
             Self::Avg => "avg",
             Self::Sum => "sum",
+            Self::CountDistinct => "count_distinct",
         }
     }
 }
 
 impl MetricsOp {
     /// Every metrics function but `compare()`.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Rate,
         Self::CountOverTime,
         Self::MinOverTime,
@@ -113,6 +138,7 @@ impl MetricsOp {
         Self::SumOverTime,
         Self::QuantileOverTime,
         Self::HistogramOverTime,
+        Self::CountDistinctOverTime,
     ];
 
     /// As written.
@@ -126,6 +152,17 @@ impl MetricsOp {
             Self::SumOverTime => "sum_over_time",
             Self::QuantileOverTime => "quantile_over_time",
             Self::HistogramOverTime => "histogram_over_time",
+            Self::CountDistinctOverTime => "count_distinct_over_time",
+        }
+    }
+}
+
+impl Direction {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ascending => "asc",
+            Self::Descending => "desc",
         }
     }
 }
@@ -245,7 +282,7 @@ impl SpansetOp {
         let structural = Relation::ALL.into_iter().flat_map(move |relation| {
             forms.into_iter().map(move |form| Self::Structural { relation, form })
         });
-        [Self::And, Self::Or].into_iter().chain(structural)
+        [Self::And, Self::Or, Self::Without].into_iter().chain(structural)
     }
 }
 

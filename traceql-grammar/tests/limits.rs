@@ -157,7 +157,7 @@ fn a_text_is_refused_by_its_length_alone() {
 fn folding_again_changes_nothing() {
     let query = parse("{ 1 + 1 = 2 && .a > 2 * 3 }").unwrap();
     let traceql_grammar::ast::Stage::Spansets(traceql_grammar::ast::SpansetExpr::Filter(expr)) =
-        query.pipeline.stages.into_iter().next().unwrap()
+        query.into_pipeline().unwrap().stages.into_iter().next().unwrap()
     else {
         panic!("one filter")
     };

@@ -5,9 +5,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use traceql_grammar::ast::{
-    Aggregate, AggregateOp, Attribute, BinaryOp, ExprKind, FieldExpr, Hint, Intrinsic, Kind,
-    Metrics, MetricsFirst, MetricsOp, Pipeline, Query, ScalarExpr, ScalarFilter, Scope,
-    SecondStage, SpansetExpr, SpansetOp, Stage, Static, Status, UnaryOp,
+    Aggregate, AggregateOp, Attribute, BinaryOp, Direction, ExprKind, FieldExpr, Hint, Intrinsic,
+    Kind, Limit, Metrics, MetricsArithmetic, MetricsExpr, MetricsFirst, MetricsOp, Order, OrderKey,
+    Pipeline, Query, Root, ScalarExpr, ScalarFilter, Scope, Search, SecondStage, SpansetExpr,
+    SpansetOp, Stage, Static, Status, UnaryOp,
 };
 use traceql_grammar::{fold, parse, parse_attribute, parse_lenient, parse_valid, validate};
 
@@ -164,7 +165,8 @@ fn first_stage() -> impl Strategy<Value = Stage> {
 }
 
 fn pipeline() -> impl Strategy<Value = Pipeline> {
-    let later = prop_oneof![4 => first_stage(), 1 => Just(Stage::Coalesce)];
+    let later =
+        prop_oneof![6 => first_stage(), 1 => Just(Stage::Coalesce), 1 => Just(Stage::Traces)];
     (first_stage(), vec(later, 0..3)).prop_map(|(first, mut stages)| {
         stages.insert(0, first);
         Pipeline { stages }
@@ -196,6 +198,15 @@ fn scalar_pipe_filter() -> impl Strategy<Value = ScalarFilter> {
     (side, comparison(), rhs).prop_map(|(lhs, op, rhs)| ScalarFilter { lhs, op, rhs, span: 0..0 })
 }
 
+fn second() -> impl Strategy<Value = Vec<SecondStage>> {
+    let stage = prop_oneof![
+        (0..i64::MAX).prop_map(SecondStage::TopK),
+        (0..9_i64).prop_map(SecondStage::BottomK),
+        (comparison(), number()).prop_map(|(op, value)| SecondStage::Filter { op, value }),
+    ];
+    vec(stage, 0..3)
+}
+
 fn metrics() -> impl Strategy<Value = Metrics> {
     let function =
         (select(&MetricsOp::ALL[..]), attribute(), vec(0.0..2.0_f64, 1..4), vec(attribute(), 0..7))
@@ -210,13 +221,41 @@ fn metrics() -> impl Strategy<Value = Metrics> {
         (field(), 0..20_i64, 0..3_i64, 0..i64::MAX).prop_map(|(selection, top, start, end)| {
             MetricsFirst::Compare { selection, top, start_unix_nano: start, end_unix_nano: end }
         });
-    let second = prop_oneof![
-        (0..i64::MAX).prop_map(SecondStage::TopK),
-        (0..9_i64).prop_map(SecondStage::BottomK),
-        (comparison(), number()).prop_map(|(op, value)| SecondStage::Filter { op, value }),
+    (pipeline(), prop_oneof![3 => function, 1 => compare], second())
+        .prop_map(|(pipeline, first, second)| Metrics { pipeline, first, second, span: 0..0 })
+}
+
+fn metrics_expr() -> impl Strategy<Value = MetricsExpr> {
+    const OPS: [BinaryOp; 4] = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div];
+    let leaf = metrics().prop_map(MetricsExpr::Query).boxed();
+    leaf.prop_recursive(3, 6, 2, |inner| {
+        let number = number().prop_map(MetricsExpr::Number).boxed();
+        let sides = prop_oneof![
+            3 => (inner.clone(), inner.clone()),
+            1 => (inner.clone(), number.clone()),
+            1 => (number, inner),
+        ];
+        (select(&OPS[..]), sides, second()).prop_map(|(op, (lhs, rhs), second)| {
+            let arithmetic = MetricsArithmetic { op, lhs, rhs, second, span: 0..0 };
+            MetricsExpr::Arithmetic(Box::new(arithmetic))
+        })
+    })
+}
+
+fn search() -> impl Strategy<Value = Search> {
+    const DIRECTIONS: [Direction; 2] = [Direction::Ascending, Direction::Descending];
+    let key = prop_oneof![
+        2 => field().prop_map(OrderKey::Field),
+        1 => aggregate().prop_map(OrderKey::Aggregate),
     ];
-    (prop_oneof![3 => function, 1 => compare], vec(second, 0..3))
-        .prop_map(|(first, second)| Metrics { first, second, span: 0..0 })
+    let order = (key, select(&DIRECTIONS[..])).prop_map(|(key, direction)| Order {
+        key,
+        direction,
+        span: 0..0,
+    });
+    let limit = (0..i64::MAX).prop_map(|count| Limit { count, span: 0..0 });
+    (pipeline(), proptest::option::of(order), proptest::option::of(limit))
+        .prop_map(|(pipeline, order, limit)| Search { pipeline, order, limit })
 }
 
 fn query() -> impl Strategy<Value = Query> {
@@ -226,13 +265,16 @@ fn query() -> impl Strategy<Value = Query> {
         2 => wrapped().prop_map(Stage::Spansets),
         1 => scalar_pipe_filter().prop_map(Stage::Scalar),
     ]
-    .prop_map(|stage| (Pipeline { stages: vec![stage] }, None));
-    let piped = (pipeline(), proptest::option::of(metrics()));
-    (prop_oneof![1 => alone, 3 => piped], hints).prop_map(|((pipeline, metrics), hints)| Query {
-        pipeline,
-        metrics,
-        hints,
-    })
+    .prop_map(|stage| {
+        let pipeline = Pipeline { stages: vec![stage] };
+        Root::Search(Search { pipeline, order: None, limit: None })
+    });
+    let root = prop_oneof![
+        1 => alone,
+        2 => search().prop_map(Root::Search),
+        2 => metrics_expr().prop_map(Root::Metrics),
+    ];
+    (root, hints).prop_map(|(root, hints)| Query { root, hints })
 }
 
 /// The tree in words, without positions.
@@ -370,6 +412,13 @@ const PIECES: &[&str] = &[
     "quantile_over_time(",
     "compare({",
     "topk(3)",
+    "without",
+    "traces()",
+    "order by",
+    "desc",
+    "limit 3",
+    "({} | rate())",
+    "count_distinct(",
     "with(a=1)",
     "{ .a = 1 }",
     "{}",

@@ -1,7 +1,11 @@
 //! What is known of each series at each slot while spans are read.
 
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::FixedState;
+
 use super::super::EvalError;
-use super::picked::Number;
+use super::picked::{Coded, Number, narrow};
 use super::quantile::{BUCKETS, bucket};
 
 /// Cells by series and slot.
@@ -27,6 +31,16 @@ pub(super) struct Buckets {
     counts: Grid<u64>,
 }
 
+/// Which values were seen in which series and slot.
+#[derive(Clone)]
+pub(super) struct Distinct {
+    width: usize,
+    /// Numbers of the values, by what tells them apart.
+    values: HashMap<Vec<u8>, u32, FixedState>,
+    /// Series, slot and value.
+    seen: HashSet<(u32, u32, u32), FixedState>,
+}
+
 /// The cells of a function.
 #[derive(Clone)]
 pub(super) enum Cells {
@@ -36,6 +50,7 @@ pub(super) enum Cells {
     Most(Grid<f64>),
     Sums(Grid<Sum>),
     Buckets(Buckets),
+    Distinct(Distinct),
 }
 
 const NO_ROW: u32 = u32::MAX;
@@ -161,9 +176,60 @@ impl Buckets {
         }
         let rows = self.counts.rows();
         self.counts.grow(rows + 1, 0, max)?;
-        let row = super::picked::narrow(rows);
+        let row = narrow(rows);
         self.rows[series as usize][bucket] = row;
         Ok(row)
+    }
+}
+
+impl Distinct {
+    pub(super) fn new(width: usize) -> Self {
+        Self { width, values: HashMap::default(), seen: HashSet::default() }
+    }
+
+    /// Notes the value of each span.
+    pub(super) fn add(
+        &mut self,
+        series: &[u32],
+        slots: &[u32],
+        values: &Coded<'_>,
+        max: usize,
+    ) -> Result<(), EvalError> {
+        let numbers: Vec<u32> =
+            values.values.iter().map(|value| self.number(value.group_key())).collect();
+        for ((series, slot), code) in series.iter().zip(slots).zip(&values.codes) {
+            self.seen.insert((*series, *slot, numbers[*code as usize]));
+        }
+        self.check(max)
+    }
+
+    fn merge(&mut self, other: &Self, series: &[u32], max: usize) -> Result<(), EvalError> {
+        let mut numbers = vec![0; other.values.len()];
+        for (value, number) in &other.values {
+            numbers[*number as usize] = self.number(value.clone());
+        }
+        for (from, slot, value) in &other.seen {
+            self.seen.insert((series[*from as usize], *slot, numbers[*value as usize]));
+        }
+        self.check(max)
+    }
+
+    fn number(&mut self, value: Vec<u8>) -> u32 {
+        let next = narrow(self.values.len());
+        *self.values.entry(value).or_insert(next)
+    }
+
+    fn check(&self, max: usize) -> Result<(), EvalError> {
+        if self.seen.len() > max { Err(EvalError::TooManySamples { max }) } else { Ok(()) }
+    }
+
+    /// How many values each series has in each slot.
+    pub(super) fn counts(&self, series: usize) -> Grid<u64> {
+        let mut counts = Grid { width: self.width, cells: vec![0; series * self.width] };
+        for (series, slot, _) in &self.seen {
+            *counts.at(*series, *slot) += 1;
+        }
+        counts
     }
 }
 
@@ -175,6 +241,7 @@ impl Cells {
             Self::Least(grid) | Self::Most(grid) => grid.grow(series, f64::NAN, max),
             Self::Sums(grid) => grid.grow(series, Sum::default(), max),
             Self::Buckets(buckets) => buckets.grow(series, max),
+            Self::Distinct(_) => Ok(()),
         }
     }
 
@@ -211,6 +278,7 @@ impl Cells {
                     *buckets.counts.at(row, *slot) += 1;
                 }
             }
+            Self::Distinct(_) => unreachable!("values are noted by themselves"),
         }
         Ok(())
     }
@@ -222,6 +290,9 @@ impl Cells {
         series: &[u32],
         max: usize,
     ) -> Result<(), EvalError> {
+        if let (Self::Distinct(mine), Self::Distinct(other)) = (&mut *self, other) {
+            return mine.merge(other, series, max);
+        }
         for (from, into) in series.iter().enumerate() {
             match (&mut *self, other) {
                 (Self::Counts(mine), Self::Counts(other)) => {

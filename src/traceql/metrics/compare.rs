@@ -10,9 +10,8 @@ use super::super::EvalError;
 use super::super::bind::Binder;
 use super::super::each;
 use super::super::plan::{Expr, Owner};
-use super::super::rows::Rows;
+use super::super::rows::{Rows, SERVICE_NAME};
 use super::super::value::Val;
-use super::groups::is_service;
 use super::picked::{Coded, Picked, put_key};
 use super::second::{Row, order};
 use crate::columns::{Batch, Projection, Resource, SpanColumn};
@@ -197,7 +196,7 @@ impl Compared {
             self.add_field(split, &Attribute::Intrinsic(intrinsic), max)?;
         }
         let batch = split.rows.batch;
-        let service = Attribute::Named { scope: Scope::Resource, name: "service.name".to_owned() };
+        let service = Attribute::Named { scope: Scope::Resource, name: SERVICE_NAME.to_owned() };
         self.add_field(split, &service, max)?;
         let (codes, resources) = resources(batch, &split.picked.rows);
         let counted = split.count(&codes, resources.len());
@@ -210,7 +209,7 @@ impl Compared {
                 for (index, (name, value)) in attributes.iter().enumerate() {
                     let is_first = !attributes[..index].iter().any(|(known, _)| known == name);
                     let field = Attribute::Named { scope, name: name.clone() };
-                    if is_first && !is_service(&field) {
+                    if is_first && field != service {
                         self.add_counts(&field.to_string(), &Val::of_value(value), counts, max)?;
                     }
                 }
@@ -233,9 +232,6 @@ impl Compared {
         let key = field.to_string();
         for (value, counts) in values.iter().zip(&split.count(&codes, values.len())) {
             match value {
-                Val::Nil if is_service(field) => {
-                    self.add_counts(&key, &Val::text(""), counts, max)?;
-                }
                 Val::Nil => {}
                 value => self.add_counts(&key, value, counts, max)?,
             }

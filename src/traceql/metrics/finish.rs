@@ -4,11 +4,12 @@ use traceql_grammar::ast::MetricsOp;
 
 use super::cells::{Cells, Grid};
 use super::exemplars::{Candidate, is_kept};
+use super::function::{Aggregate, Grouped};
 use super::groups::Labels;
 use super::quantile::{bucket, bucket_max, quantile};
 use super::second::Row;
 use super::slots::Slots;
-use super::{Aggregate, Exemplar, Grouped, Series};
+use super::{Exemplar, Series};
 use crate::trace::Value;
 
 /// The series of a function, unsorted.
@@ -17,13 +18,8 @@ pub(super) fn rows(aggregate: &Aggregate, grouped: &Grouped, slots: &Slots) -> V
     match &grouped.cells {
         Cells::Counts(counts) => {
             let per = if aggregate.op == MetricsOp::Rate { slots.step_seconds() } else { 1.0 };
-            if grouped.groups.len() == 0 && aggregate.grouping.is_none() {
-                // No span: that is a rate of zero.
-                let labels = aggregate.grouping.ungrouped();
-                let values = vec![0.0; slots.count()];
-                return vec![Row { labels, values, exemplars: Vec::new() }];
-            }
-            plain(grouped, counts, |count| float(*count) / per)
+            zero(aggregate, grouped, slots)
+                .unwrap_or_else(|| plain(grouped, counts, |count| float(*count) / per))
         }
         Cells::Least(values) | Cells::Most(values) => {
             plain(grouped, values, |value| value / per_unit)
@@ -36,7 +32,18 @@ pub(super) fn rows(aggregate: &Aggregate, grouped: &Grouped, slots: &Slots) -> V
             quantiles(aggregate, grouped, slots)
         }
         Cells::Buckets(_) => histogram(aggregate, grouped),
+        Cells::Distinct(distinct) => zero(aggregate, grouped, slots).unwrap_or_else(|| {
+            plain(grouped, &distinct.counts(grouped.groups.len()), |count| float(*count))
+        }),
     }
+}
+
+/// No span, and no grouping: that is a count of zero.
+fn zero(aggregate: &Aggregate, grouped: &Grouped, slots: &Slots) -> Option<Vec<Row>> {
+    (grouped.groups.len() == 0 && aggregate.grouping.is_none()).then(|| {
+        let labels = aggregate.grouping.ungrouped();
+        vec![Row { labels, values: vec![0.0; slots.count()], exemplars: Vec::new() }]
+    })
 }
 
 fn float(count: u64) -> f64 {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
-use traceql_grammar::ast::{Attribute, Scope};
+use traceql_grammar::ast::Attribute;
 
 use super::super::rows::Rows;
 use super::super::value::Val;
@@ -65,13 +65,10 @@ impl Grouping {
     /// Missing values have no label; if all are missing, the first label is `nil` unless the series has another label.
     fn labels<'a>(&self, values: impl Iterator<Item = &'a Val<'a>>) -> Labels {
         let mut labels = Labels::new();
-        for ((field, key), value) in self.by.iter().zip(values) {
-            let value = match value {
-                Val::Nil if is_service(field) => Value::String(String::new()),
-                Val::Nil => continue,
-                value => value.to_value(),
-            };
-            labels.push((key.clone(), value));
+        for ((_, key), value) in self.by.iter().zip(values) {
+            if !value.is_nil() {
+                labels.push((key.clone(), value.to_value()));
+            }
         }
         if labels.is_empty() && self.name.is_some() {
             let (_, key) = &self.by[0];
@@ -79,11 +76,6 @@ impl Grouping {
         }
         labels
     }
-}
-
-/// A resource without a service's name counts as one with the empty name, as everywhere.
-pub(super) fn is_service(field: &Attribute) -> bool {
-    matches!(field, Attribute::Named { scope: Scope::Resource, name } if name == "service.name")
 }
 
 /// One code for each span that stands for the codes of all fields, and what it stands for. None without fields.
@@ -129,18 +121,23 @@ impl Groups {
 
     /// The series with these labels.
     pub(super) fn of(&mut self, labels: Labels) -> u32 {
-        let (mut key, mut part) = (Vec::new(), Vec::new());
-        for (name, value) in &labels {
-            for value in [Val::text(name), Val::of_value(value)] {
-                part.clear();
-                put_key(&value, &mut part);
-                key.extend(part.len().to_le_bytes());
-                key.append(&mut part);
-            }
-        }
-        *self.index.entry(key).or_insert_with(|| {
+        *self.index.entry(key(&labels)).or_insert_with(|| {
             self.labels.push(labels);
             narrow(self.labels.len() - 1)
         })
     }
+}
+
+/// Equal for equal labels in one order.
+pub(super) fn key<'a>(labels: impl IntoIterator<Item = &'a (String, Value)>) -> Vec<u8> {
+    let (mut key, mut part) = (Vec::new(), Vec::new());
+    for (name, value) in labels {
+        for value in [Val::text(name), Val::of_value(value)] {
+            part.clear();
+            put_key(&value, &mut part);
+            key.extend(part.len().to_le_bytes());
+            key.append(&mut part);
+        }
+    }
+    key
 }

@@ -40,6 +40,16 @@ impl Picked {
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
+    /// Leaves the spans for which it holds.
+    pub(super) fn retain(&mut self, mut is_kept: impl FnMut(u32) -> bool) {
+        let Self { rows, slots } = self;
+        let kept: Vec<bool> = rows.iter().map(|row| is_kept(*row)).collect();
+        let mut each = kept.iter();
+        rows.retain(|_| *each.next().expect("one for each row"));
+        let mut each = kept.iter();
+        slots.retain(|_| *each.next().expect("one for each row"));
+    }
 }
 
 /// A row, a slot or a code: there are fewer than 4 Gi of each in a batch.

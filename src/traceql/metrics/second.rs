@@ -23,6 +23,13 @@ impl Row {
     }
 }
 
+/// In the order of an answer, without those that have no value.
+pub(super) fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
+    rows.retain(|row| !row.is_empty());
+    rows.sort_by(|one, other| order(&one.labels, &other.labels));
+    rows
+}
+
 /// Runs a stage; series that have no value any more vanish.
 pub(super) fn run(stage: &SecondStage, mut rows: Vec<Row>) -> Vec<Row> {
     match stage {
@@ -45,7 +52,7 @@ pub(super) fn run(stage: &SecondStage, mut rows: Vec<Row>) -> Vec<Row> {
 }
 
 /// Durations are compared in seconds.
-fn operand(value: &Static) -> Option<f64> {
+pub(super) fn operand(value: &Static) -> Option<f64> {
     let number = as_float(&Val::of_static(value))?;
     Some(if matches!(value, Static::Duration(_)) { number / 1e9 } else { number })
 }

@@ -1,21 +1,14 @@
-//! The rooms that an answer needs, over one bucket and one write-ahead log, and the ways in which spans can lie in them.
+//! The ways in which spans can lie in a house.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tempfile::TempDir;
-use vivace::block::Blocks;
-use vivace::distributor::{self, Distributor};
-use vivace::ingester::{self, Ingester};
-use vivace::querier::{self, Querier};
-use vivace::runtime::{Clock, Cpu, Drain, Task};
+use vivace::runtime::{Clock, Drain, Task};
 use vivace::store::Store;
-use vivace::tenant::TenantId;
-use vivace::wal::{self, RealDisk, Wal};
 
-use crate::data::{BEGIN, LENGTH, Sent, body, dealt};
+use crate::data::{BEGIN, LENGTH};
+use crate::house::sent::{Sent, dealt};
+use crate::house::{House, Sizes};
 use crate::s3::{Creates, s3_config, s3_server};
 
 /// A part of the data set in each block of the finest cut.
@@ -42,24 +35,6 @@ pub(crate) enum Form {
     Kept,
 }
 
-/// The running rooms. The folder and the server end with them.
-pub(crate) struct House {
-    pub(crate) querier: Querier,
-    store: Store,
-    ingester: Ingester,
-    distributor: Distributor,
-    wal: Wal,
-    clock: Clock,
-    folder: TempDir,
-    sizes: Sizes,
-}
-
-#[derive(Clone, Copy)]
-struct Sizes {
-    max_block_spans: usize,
-    assembled_spans_max: usize,
-}
-
 impl House {
     /// Puts the spans where the form says.
     pub(crate) async fn with(form: Form, spans: &[Sent]) -> Self {
@@ -78,8 +53,7 @@ impl House {
         let many = matches!(form, Form::ManyCuts | Form::S3);
         let assembled_spans_max = if many { 100_000 } else { 2500 };
         let sizes = Sizes { max_block_spans, assembled_spans_max };
-        let mut house = Self::over(store, folder, clock, sizes);
-        house.ingester.recover().await.unwrap();
+        let mut house = Self::open(store, folder, clock, sizes).await;
         match form {
             Form::Live => house.push_all(&dealt(spans, 7, 1)).await,
             Form::OneCut => house.push_and_cut(&[spans.to_vec()]).await,
@@ -104,57 +78,6 @@ impl House {
         house
     }
 
-    fn over(store: Store, folder: TempDir, clock: Clock, sizes: Sizes) -> Self {
-        let Sizes { max_block_spans, assembled_spans_max } = sizes;
-        let wal = open_wal(folder.path());
-        let cpu = Cpu::new(None).unwrap();
-        let blocks = Blocks::new(store.clone(), cpu.clone(), 64 << 20);
-        let config = ingester::Config { max_block_spans, ..ingester::Config::default() };
-        let ingester = Ingester::new(ingester::Parts {
-            config,
-            store: store.clone(),
-            blocks: blocks.clone(),
-            wal: wal.clone(),
-            clock: clock.clone(),
-            cpu: cpu.clone(),
-            metrics: ingester::Metrics::default(),
-        });
-        let metrics = distributor::Metrics::default();
-        let distributor = Distributor::new(ingester.clone(), cpu.clone(), metrics);
-        let config = querier::Config { assembled_spans_max, ..querier::Config::default() };
-        let querier = Querier::new(ingester.clone(), blocks, cpu, config);
-        Self { querier, store, ingester, distributor, wal, clock, folder, sizes }
-    }
-
-    async fn push_all(&self, parts: &[Vec<Sent>]) {
-        for part in parts {
-            let body = Bytes::from(body(part));
-            let pushed = self.distributor.push(&TenantId::single(), body).await.unwrap();
-            assert_eq!(pushed.rejected, 0, "{}", pushed.reason);
-            self.clock.advance(Duration::from_millis(500));
-        }
-    }
-
-    async fn push_and_cut(&self, parts: &[Vec<Sent>]) {
-        for part in parts {
-            self.push_all(std::slice::from_ref(part)).await;
-            self.ingester.flush().await.unwrap();
-            assert_eq!(self.ingester.live_spans(), 0);
-        }
-    }
-
-    /// The same bucket and log in another process, the old one gone without a word to the ingester.
-    async fn restarted(self) -> Self {
-        let Self { store, wal, clock, folder, sizes, ingester, distributor, querier } = self;
-        let live = ingester.live_spans();
-        wal.close().await;
-        drop((wal, ingester, distributor, querier));
-        let house = Self::over(store, folder, clock, sizes);
-        house.ingester.recover().await.unwrap();
-        assert_eq!(house.ingester.live_spans(), live, "all that was not in blocks is back");
-        house
-    }
-
     async fn kept(self, parts: &[Vec<Sent>]) -> Self {
         let drain = Drain::new();
         self.push_all(&parts[..20]).await;
@@ -175,9 +98,4 @@ impl House {
         house.push_all(&parts[20..]).await;
         house
     }
-}
-
-fn open_wal(folder: &Path) -> Wal {
-    let config = wal::Config { segment_bytes_max: 256 << 10, ..wal::Config::default() };
-    Wal::open(&folder.join("wal"), &config, Arc::new(RealDisk)).unwrap()
 }
