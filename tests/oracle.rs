@@ -6,14 +6,20 @@
 
 #[path = "oracle/answers.rs"]
 mod answers;
+#[path = "oracle/conditions.rs"]
+mod conditions;
 #[path = "oracle/dice.rs"]
 mod dice;
+#[path = "oracle/evaluate_arithmetic.rs"]
+mod evaluate_arithmetic;
 #[path = "oracle/evaluate_compare.rs"]
 mod evaluate_compare;
 #[path = "oracle/evaluate_field.rs"]
 mod evaluate_field;
 #[path = "oracle/evaluate_metrics.rs"]
 mod evaluate_metrics;
+#[path = "oracle/evaluate_order.rs"]
+mod evaluate_order;
 #[path = "oracle/evaluate_search.rs"]
 mod evaluate_search;
 #[path = "oracle/evaluate_second.rs"]
@@ -22,6 +28,8 @@ mod evaluate_second;
 mod evaluate_trace;
 #[path = "oracle/evaluate_value.rs"]
 mod evaluate_value;
+#[path = "oracle/expected.rs"]
+mod expected;
 #[path = "oracle/generate.rs"]
 mod generate;
 #[path = "oracle/house.rs"]
@@ -38,6 +46,8 @@ mod questions;
 mod shares;
 #[path = "oracle/shrink.rs"]
 mod shrink;
+#[path = "oracle/told.rs"]
+mod told;
 
 use vivace::runtime::Cpu;
 
@@ -53,7 +63,7 @@ use shrink::{Case, shrink};
 const QUESTIONS: u64 = 40;
 
 /// So many cases fit into a minute of a debug build.
-const CASES: u64 = 4000;
+const CASES: u64 = 2500;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())

@@ -1,6 +1,7 @@
 //! `compare()`: how often each value of each attribute is in a selection of the spans, and how often in the rest.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use traceql_grammar::ast::{Attribute, FieldExpr, Intrinsic, Scope};
@@ -60,17 +61,15 @@ impl Compare<'_> {
         // Of equal counts the first by value.
         values.sort_by(|one, other| {
             let order = other.seen.len().cmp(&one.seen.len());
-            order.then_with(|| by_value(&one.value, &other.value))
+            order.then_with(|| by_value(&one.value, &other.value).unwrap_or(Ordering::Equal))
         });
-        let top = usize::try_from(self.top).unwrap();
-        if let [.., last] = &values[..top.min(values.len())]
-            && let Some(next) = values.get(top)
-        {
-            let is_tie = last.seen.len() == next.seen.len();
-            let orders = by_value(&last.value, &next.value);
-            self.is_open.set(self.is_open.get() || (is_tie && orders.is_eq()));
-        }
-        values.truncate(top);
+        let left = values.split_off(values.len().min(usize::try_from(self.top).unwrap()));
+        let is_open = values.iter().any(|kept| {
+            left.iter().any(|left| {
+                kept.seen.len() == left.seen.len() && by_value(&kept.value, &left.value).is_none()
+            })
+        });
+        self.is_open.set(self.is_open.get() || is_open);
         values
     }
 
@@ -107,10 +106,9 @@ impl Compare<'_> {
         for (scope, attributes) in scopes {
             add(scope, attributes, &mut all);
         }
-        if pending::SERVICES_WITHOUT_NAME_ARE_EMPTY {
-            let service = "resource.service.name".to_owned();
-            all.entry(service).or_insert_with(|| Val::Text(String::new()));
-        }
+        let service = Attribute::Named { scope: Scope::Resource, name: "service.name".to_owned() };
+        let value = |what: &Attribute| counted.trace.value(counted.place, what, Owner::default());
+        all.insert(service.to_string(), value(&service));
         let always = [
             Intrinsic::Name,
             Intrinsic::Status,
@@ -123,8 +121,7 @@ impl Compare<'_> {
         ];
         let always = always.map(Attribute::Intrinsic);
         for attribute in &always {
-            let value = counted.trace.value(counted.place, attribute, Owner::default());
-            all.insert(attribute.to_string(), value);
+            all.insert(attribute.to_string(), value(attribute));
         }
         all
     }
@@ -134,8 +131,6 @@ impl Compare<'_> {
 fn apart(value: &Val) -> String {
     match value {
         Val::List(items) if pending::COMPARE_KEEPS_ARRAYS_OF_ONE_APART => format!("{items:?}"),
-        // Here the sign of zero does not count.
-        Val::Float(0.0) => group_key(&Val::Float(0.0)),
         other => group_key(other),
     }
 }

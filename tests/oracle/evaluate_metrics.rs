@@ -1,13 +1,12 @@
 //! Metrics: series of what the pipeline leaves of all traces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use traceql_grammar::ast::{Attribute, MetricsOp, Pipeline};
 
-use crate::evaluate_search::Search;
+use crate::evaluate_search::{self, Search, group_key};
 use crate::evaluate_trace::{Owner, Trace};
 use crate::evaluate_value::Val;
-use crate::pending;
 
 const SECOND: f64 = 1e9;
 
@@ -113,7 +112,8 @@ pub(crate) struct Function<'a> {
 impl Function<'_> {
     pub(crate) fn series(&self, spans: &[Counted<'_>], slots: &Slots) -> Vec<Series> {
         let mut groups: Vec<Series> = Vec::new();
-        if self.by.is_empty() && matches!(self.op, MetricsOp::Rate | MetricsOp::CountOverTime) {
+        let counts = [MetricsOp::Rate, MetricsOp::CountOverTime, MetricsOp::CountDistinctOverTime];
+        if self.by.is_empty() && counts.contains(&self.op) {
             // Nothing at all is a series of zeros.
             groups.push(empty_series(vec![(self.name_label(), self.name())]));
         }
@@ -122,6 +122,8 @@ impl Function<'_> {
             let mut labels = self.labels(span);
             match self.op {
                 MetricsOp::Rate | MetricsOp::CountOverTime => {}
+                MetricsOp::CountDistinctOverTime if value == Val::Nil => continue,
+                MetricsOp::CountDistinctOverTime => {}
                 MetricsOp::HistogramOverTime | MetricsOp::QuantileOverTime => {
                     let Some(bucket) = bucket(&value) else { continue };
                     if self.op == MetricsOp::HistogramOverTime {
@@ -163,11 +165,8 @@ impl Function<'_> {
         let mut labels = Vec::new();
         for by in self.by {
             let value = span.value(by);
-            let key = by.to_string();
             if value != Val::Nil {
-                labels.push((key, value));
-            } else if pending::SERVICES_WITHOUT_NAME_ARE_EMPTY && key == "resource.service.name" {
-                labels.push((key, Val::Text(String::new())));
+                labels.push((by.to_string(), value));
             }
         }
         if labels.is_empty() && !has_own {
@@ -212,12 +211,14 @@ impl Function<'_> {
         match self.op {
             MetricsOp::Rate => Some(count / (slots.step as f64 / SECOND)),
             MetricsOp::CountOverTime | MetricsOp::HistogramOverTime => Some(count),
+            MetricsOp::CountDistinctOverTime => {
+                let keys: BTreeSet<String> = values.iter().map(|value| group_key(value)).collect();
+                Some(keys.len() as f64)
+            }
             MetricsOp::MinOverTime => numbers().reduce(f64::min),
             MetricsOp::MaxOverTime => numbers().reduce(f64::max),
-            MetricsOp::SumOverTime => numbers().reduce(|one, other| one + other),
-            MetricsOp::AvgOverTime => {
-                numbers().reduce(|one, other| one + other).map(|sum| sum / count)
-            }
+            MetricsOp::SumOverTime => sum(values),
+            MetricsOp::AvgOverTime => sum(values).map(|sum| sum / count),
             MetricsOp::QuantileOverTime => {
                 let mut buckets: Vec<f64> =
                     values.iter().filter_map(|value| bucket(value)).collect();
@@ -230,6 +231,19 @@ impl Function<'_> {
 
 fn empty_series(labels: Vec<(String, Val)>) -> Series {
     Series { labels, samples: BTreeMap::new(), seen: Vec::new() }
+}
+
+/// Ints and durations are added exactly, and apart from floats.
+fn sum(values: &[&Val]) -> Option<f64> {
+    let of = |values: Vec<Val>| {
+        let float = evaluate_search::sum_of(&values);
+        if matches!(values.first(), Some(Val::Duration(_))) { float / SECOND } else { float }
+    };
+    let (durations, others): (Vec<Val>, Vec<Val>) = values
+        .iter()
+        .map(|value| (*value).clone())
+        .partition(|value| matches!(value, Val::Duration(_)));
+    (!values.is_empty()).then(|| of(durations) + of(others))
 }
 
 /// Durations in seconds. NaN is no number.

@@ -1,6 +1,7 @@
 //! Searches: the spansets that the stages leave of a trace.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use traceql_grammar::ast::{
     Aggregate, AggregateOp, FieldExpr, Form, Pipeline, Relation, ScalarExpr, ScalarFilter,
@@ -41,11 +42,22 @@ impl Search<'_> {
         let mut spansets = vec![input.clone()];
         for stage in &pipeline.stages {
             let mut next = Vec::new();
-            if matches!(stage, Stage::Coalesce) {
-                next.push(Spanset { spans: all_spans(&spansets), attributes: Vec::new() });
-            } else {
-                for spanset in &spansets {
-                    next.extend(self.stage(stage, spanset)?);
+            match stage {
+                Stage::Coalesce => {
+                    next.push(Spanset { spans: all_spans(&spansets), attributes: Vec::new() });
+                }
+                // The earliest span of all that are left: places are in that order.
+                Stage::Traces => {
+                    let first = all_spans(&spansets).into_iter().min();
+                    next.push(Spanset {
+                        spans: first.into_iter().collect(),
+                        attributes: Vec::new(),
+                    });
+                }
+                stage => {
+                    for spanset in &spansets {
+                        next.extend(self.stage(stage, spanset)?);
+                    }
                 }
             }
             next.retain(|spanset| !spanset.spans.is_empty());
@@ -61,7 +73,7 @@ impl Search<'_> {
             Stage::GroupBy(by) => self.group(by, input),
             // What is shown of spans; which ones does not change.
             Stage::Select(_) => vec![input.clone()],
-            Stage::Coalesce => unreachable!("about all spansets together"),
+            Stage::Coalesce | Stage::Traces => unreachable!("about all spansets together"),
         })
     }
 
@@ -77,6 +89,8 @@ impl Search<'_> {
                 let (lhs, rhs) = (self.spansets(lhs, input)?, self.spansets(rhs, input)?);
                 let spans = match op {
                     SpansetOp::And if lhs.is_empty() || rhs.is_empty() => Vec::new(),
+                    SpansetOp::Without if !rhs.is_empty() => Vec::new(),
+                    SpansetOp::Without => all_spans(&lhs),
                     SpansetOp::And | SpansetOp::Or => union(&all_spans(&lhs), &all_spans(&rhs)),
                     SpansetOp::Structural { .. } if lhs.len() > 1 || rhs.len() > 1 => {
                         return Err(SeveralSpansets);
@@ -162,6 +176,10 @@ impl Search<'_> {
                 }
             }
         }
+        // In the order of their last spans in the tree.
+        let walk = self.trace.depth_first();
+        let step = |place: &usize| walk.iter().position(|other| other == place);
+        groups.sort_by_key(|(_, group)| group.spans.iter().map(step).max());
         groups.into_iter().map(|(_, group)| group).collect()
     }
 
@@ -172,7 +190,7 @@ impl Search<'_> {
         else {
             unreachable!("all else is refused");
         };
-        let found = self.aggregate(aggregate, input);
+        let found = aggregate_of(self.trace, aggregate, input);
         if found == Val::Nil {
             return None;
         }
@@ -181,26 +199,32 @@ impl Search<'_> {
         say(&mut spanset.attributes, aggregate.to_string(), found);
         holds.then_some(spanset)
     }
+}
 
-    fn aggregate(&self, aggregate: &Aggregate, input: &Spanset) -> Val {
-        let Some(argument) = &aggregate.argument else {
-            return Val::Int(input.spans.len().try_into().unwrap());
-        };
-        // What is no number does not count.
-        let spans = self.trace.depth_first();
-        let spans = spans.into_iter().filter(|place| input.spans.contains(place));
-        let values = spans.map(|place| value(self.trace, place, argument));
-        let values: Vec<Val> = values.filter(Val::is_number).collect();
-        if values.is_empty() {
-            return Val::Nil;
-        }
-        match aggregate.op {
-            AggregateOp::Count => unreachable!("without an argument"),
-            AggregateOp::Sum => sum(&values),
-            AggregateOp::Avg => average(&values),
-            AggregateOp::Max => best(&values, Ordering::Greater),
-            AggregateOp::Min => best(&values, Ordering::Less),
-        }
+/// The number that an aggregate has for a spanset.
+pub(crate) fn aggregate_of(trace: &Trace, aggregate: &Aggregate, input: &Spanset) -> Val {
+    let Some(argument) = &aggregate.argument else {
+        return Val::Int(input.spans.len().try_into().unwrap());
+    };
+    // What is no number does not count.
+    let spans = trace.depth_first();
+    let spans = spans.into_iter().filter(|place| input.spans.contains(place));
+    let values = spans.map(|place| value(trace, place, argument));
+    if aggregate.op == AggregateOp::CountDistinct {
+        let there = values.filter(|value| *value != Val::Nil);
+        let keys: BTreeSet<String> = there.map(|value| group_key(&value)).collect();
+        return Val::Int(keys.len().try_into().unwrap());
+    }
+    let values: Vec<Val> = values.filter(Val::is_number).collect();
+    if values.is_empty() {
+        return Val::Nil;
+    }
+    match aggregate.op {
+        AggregateOp::Count | AggregateOp::CountDistinct => unreachable!("counted"),
+        AggregateOp::Sum => sum(&values),
+        AggregateOp::Avg => average(&values),
+        AggregateOp::Max => best(&values, Ordering::Greater),
+        AggregateOp::Min => best(&values, Ordering::Less),
     }
 }
 
@@ -230,35 +254,45 @@ fn is_nan(value: &Val) -> bool {
 
 /// Ints give an int and durations a duration, which stop at the ends of their range; else it is a float.
 fn sum(values: &[Val]) -> Val {
-    let total: i128 = values
-        .iter()
-        .map(|value| match value {
-            Val::Int(value) | Val::Duration(value) => i128::from(*value),
-            _ => 0,
-        })
-        .sum();
-    let whole = || i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX });
+    let stopped =
+        |total: i128| i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX });
     if values.iter().all(|value| matches!(value, Val::Int(_))) {
-        Val::Int(whole())
+        Val::Int(stopped(whole(values)))
     } else if values.iter().all(|value| matches!(value, Val::Duration(_))) {
-        Val::Duration(whole())
+        Val::Duration(stopped(whole(values)))
     } else {
-        // Ints are added first, exactly: what is added in what order can matter.
-        let floats = values.iter().filter(|value| matches!(value, Val::Float(_)));
-        #[expect(clippy::cast_precision_loss, reason = "the sum is a float")]
-        Val::Float(total as f64 + floats.filter_map(Val::as_float).sum::<f64>())
+        Val::Float(sum_of(values))
     }
 }
 
-/// A duration of durations, else a float.
+/// The sum of ints and durations: apart and exact, since it can matter what is added in what order.
+fn whole(values: &[Val]) -> i128 {
+    let whole = values.iter().map(|value| match value {
+        Val::Int(value) | Val::Duration(value) => i128::from(*value),
+        _ => 0,
+    });
+    whole.sum()
+}
+
+/// Of numbers of any type; durations in nanoseconds.
+#[expect(clippy::cast_precision_loss, reason = "the sum is a float")]
+pub(crate) fn sum_of(values: &[Val]) -> f64 {
+    whole(values) as f64 + floats(values)
+}
+
+fn floats(values: &[Val]) -> f64 {
+    let floats = values.iter().filter(|value| matches!(value, Val::Float(_)));
+    floats.filter_map(Val::as_float).sum()
+}
+
+/// A duration of durations, else a float. Here sums do not stop.
 #[expect(clippy::cast_precision_loss, reason = "an average of ints is a float")]
 fn average(values: &[Val]) -> Val {
-    match sum(values) {
-        Val::Int(total) => Val::Float(total as f64 / values.len() as f64),
-        Val::Float(total) => Val::Float(total / values.len() as f64),
-        Val::Duration(total) => Val::Duration(total / i64::try_from(values.len()).unwrap()),
-        _ => unreachable!("a sum is a number"),
+    let whole = whole(values);
+    if values.iter().all(|value| matches!(value, Val::Duration(_))) {
+        return Val::Duration((whole / values.len() as i128).try_into().unwrap());
     }
+    Val::Float(sum_of(values) / values.len() as f64)
 }
 
 /// What makes two values one group: their type and content.

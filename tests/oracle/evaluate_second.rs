@@ -51,42 +51,54 @@ fn best(series: &mut [Series], limit: i64, largest: bool, is_open: &mut bool) {
         here.sort_by(|one, other| {
             let (one, other) = (&series[*one], &series[*other]);
             let order = one.samples[&stamp].total_cmp(&other.samples[&stamp]);
-            let ties = tie(one, other);
+            let ties = tie(one, other).unwrap_or(Ordering::Equal);
             if largest { order.reverse().then(ties) } else { order.then(ties.reverse()) }
         });
-        if here.len() > limit && limit > 0 {
-            let (last, next) = (&series[here[limit - 1]], &series[here[limit]]);
-            *is_open |= last.samples[&stamp] == next.samples[&stamp] && tie(last, next).is_eq();
-        }
+        let (kept, left) = here.split_at(limit.min(here.len()));
+        *is_open |= kept.iter().any(|kept| {
+            left.iter().any(|left| {
+                let (kept, left) = (&series[*kept], &series[*left]);
+                kept.samples[&stamp] == left.samples[&stamp] && tie(kept, left).is_none()
+            })
+        });
         for place in here.into_iter().skip(limit) {
             series[place].samples.remove(&stamp);
         }
     }
 }
 
-/// Label by label: what goes first. The key counts after the text, as in Tempo.
-fn tie(one: &Series, other: &Series) -> Ordering {
+/// Label by label: what goes first; none if arrays decide. The key counts after the text, as in Tempo, and large numbers go first.
+fn tie(one: &Series, other: &Series) -> Option<Ordering> {
     for ((one_key, one), (other_key, other)) in one.labels.iter().zip(&other.labels) {
         let (one, other) = (only(one), only(other));
-        let order = text(one)
-            .cmp(&text(other))
-            .then(one_key.cmp(other_key))
-            .then(one.type_rank().cmp(&other.type_rank()))
-            .then(by_number(one, other).reverse());
-        if order != Ordering::Equal {
-            return order;
+        let words = text(one).cmp(&text(other)).then(one_key.cmp(other_key));
+        if words.is_ne() {
+            return Some(words);
         }
+        if one.told() == other.told() && one.type_rank() == other.type_rank() {
+            continue;
+        }
+        if is_array(one) && is_array(other) {
+            return None;
+        }
+        let types = one.type_rank().cmp(&other.type_rank());
+        return Some(types.then(by_number(one, other).reverse()));
     }
-    one.labels.len().cmp(&other.labels.len())
+    Some(one.labels.len().cmp(&other.labels.len()))
 }
 
-/// The text, which numbers do not have, then the type, then the number. Arrays have no order.
-pub(crate) fn by_value(one: &Val, other: &Val) -> Ordering {
+/// The text, which numbers do not have, then the type, then the number; none between arrays.
+pub(crate) fn by_value(one: &Val, other: &Val) -> Option<Ordering> {
     let (one, other) = (only(one), only(other));
-    text(one)
-        .cmp(&text(other))
-        .then(one.type_rank().cmp(&other.type_rank()))
-        .then(by_number(one, other))
+    if is_array(one) && is_array(other) {
+        return None;
+    }
+    let types = text(one).cmp(&text(other)).then(one.type_rank().cmp(&other.type_rank()));
+    Some(types.then(by_number(one, other)))
+}
+
+fn is_array(value: &Val) -> bool {
+    matches!(value, Val::List(_) | Val::Other(_))
 }
 
 /// An array of one is its element.

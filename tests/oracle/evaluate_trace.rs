@@ -150,7 +150,7 @@ impl Trace {
                 found => found,
             },
             Attribute::Named { scope: Scope::Span, name } => named(&span.attributes, name),
-            Attribute::Named { scope: Scope::Resource, name } => named(&span.resource, name),
+            Attribute::Named { scope: Scope::Resource, name } => of_resource(span, name),
             Attribute::Named { scope: Scope::Instrumentation, name } => {
                 named(&span.scope.attributes, name)
             }
@@ -231,6 +231,14 @@ pub(crate) fn service(span: &Span) -> String {
     match named(&span.resource, "service.name") {
         Val::Text(name) => name,
         _ => String::new(),
+    }
+}
+
+/// A resource without a name of its service has the empty one.
+fn of_resource(span: &Span, name: &str) -> Val {
+    match named(&span.resource, name) {
+        Val::Nil if name == "service.name" => Val::Text(String::new()),
+        found => found,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use traceql_grammar::ast::{
-    Attribute, ExprKind, FieldExpr, Intrinsic, MetricsFirst, Pipeline, Query, ScalarExpr, Scope,
-    SecondStage, SpansetExpr, Stage, UnaryOp,
+    Aggregate, Attribute, ExprKind, FieldExpr, Intrinsic, MetricsExpr, MetricsFirst, OrderKey,
+    Pipeline, Query, Root, ScalarExpr, Scope, Search, SecondStage, SpansetExpr, Stage, UnaryOp,
 };
 
 use crate::evaluate_trace::{Owner, Trace};
@@ -21,19 +21,24 @@ pub(crate) struct Mentions {
 /// The parts of a query.
 pub(crate) fn of(query: &Query) -> Mentions {
     let mut all = Mentions::default();
-    all.pipeline(&query.pipeline);
     for hint in &query.hints {
         all.word("hint", &hint.name);
     }
-    if let Some(metrics) = &query.metrics {
-        all.first(&metrics.first);
-        for second in &metrics.second {
-            match second {
-                SecondStage::TopK(_) => all.word("second", "topk"),
-                SecondStage::BottomK(_) => all.word("second", "bottomk"),
-                SecondStage::Filter { op, .. } => all.word("second", op.symbol()),
+    match &query.root {
+        Root::Search(Search { pipeline, order, limit }) => {
+            all.pipeline(pipeline);
+            if let Some(order) = order {
+                all.word("search", "order by");
+                match &order.key {
+                    OrderKey::Field(field) => all.field(field),
+                    OrderKey::Aggregate(aggregate) => all.aggregate(aggregate),
+                }
+            }
+            if limit.is_some() {
+                all.word("search", "limit");
             }
         }
+        Root::Metrics(expr) => all.metrics(expr),
     }
     all
 }
@@ -41,6 +46,38 @@ pub(crate) fn of(query: &Query) -> Mentions {
 impl Mentions {
     fn word(&mut self, what: &str, word: &str) {
         self.words.insert(format!("{what} {word}"));
+    }
+
+    fn metrics(&mut self, expr: &MetricsExpr) {
+        match expr {
+            MetricsExpr::Number(_) => {}
+            MetricsExpr::Query(query) => {
+                self.pipeline(&query.pipeline);
+                self.first(&query.first);
+                self.second(&query.second);
+            }
+            MetricsExpr::Arithmetic(arithmetic) => {
+                self.word("arithmetic", arithmetic.op.symbol());
+                self.metrics(&arithmetic.lhs);
+                self.metrics(&arithmetic.rhs);
+                self.second(&arithmetic.second);
+            }
+        }
+    }
+
+    fn second(&mut self, stages: &[SecondStage]) {
+        for second in stages {
+            match second {
+                SecondStage::TopK(_) => self.word("second", "topk"),
+                SecondStage::BottomK(_) => self.word("second", "bottomk"),
+                SecondStage::Filter { op, .. } => self.word("second", op.symbol()),
+            }
+        }
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) {
+        self.word("aggregate", aggregate.op.as_str());
+        aggregate.argument.iter().for_each(|argument| self.field(argument));
     }
 
     fn first(&mut self, first: &MetricsFirst) {
@@ -68,8 +105,7 @@ impl Mentions {
                 Stage::Scalar(filter) => {
                     self.word("scalar", filter.op.symbol());
                     if let ScalarExpr::Aggregate(aggregate) = &filter.lhs {
-                        self.word("aggregate", aggregate.op.as_str());
-                        aggregate.argument.iter().for_each(|argument| self.field(argument));
+                        self.aggregate(aggregate);
                     }
                 }
                 Stage::GroupBy(by) => {
@@ -81,6 +117,7 @@ impl Mentions {
                     attributes.iter().for_each(|attribute| self.attribute(attribute));
                 }
                 Stage::Coalesce => self.word("stage", "coalesce"),
+                Stage::Traces => self.word("stage", "traces"),
             }
         }
     }

@@ -1,30 +1,59 @@
 //! Questions that are not asked yet: what the engine answers otherwise than the rules say, until one of them is mended.
 
 use traceql_grammar::ast::{
-    BinaryOp, ExprKind, FieldExpr, MetricsFirst, Pipeline, Query, ScalarExpr, SpansetExpr, Stage,
-    UnaryOp,
+    BinaryOp, ExprKind, FieldExpr, MetricsExpr, MetricsFirst, OrderKey, Pipeline, Query, Root,
+    ScalarExpr, SpansetExpr, Stage, UnaryOp,
 };
 
-use crate::evaluate_field::{About, about, conjuncts, is_condition, is_of_several};
+use crate::evaluate_field::is_condition;
 
-/// `resource.service.name` is an empty text in `by (...)` of metrics functions and in `compare()` where it is missing.
-pub(crate) const SERVICES_WITHOUT_NAME_ARE_EMPTY: bool = true;
+/// Whether 0.0 and -0.0 are one group depends on which spans are looked at together.
+pub(crate) const NO_NEGATIVE_ZERO: bool = true;
 
 /// In `compare()` an array of one element and its element are two series with equal labels.
 pub(crate) const COMPARE_KEEPS_ARRAYS_OF_ONE_APART: bool = true;
 
-/// Whether a query has something in it that is not asked yet.
-pub(crate) fn is_pending(query: &Query) -> bool {
-    let of_metrics = query.metrics.as_ref().is_some_and(|metrics| match &metrics.first {
-        MetricsFirst::Compare { selection, .. } => of_condition(selection),
-        MetricsFirst::Aggregate { .. } => false,
-    });
-    of_metrics || of_pipeline(&query.pipeline)
+/// NaN of different bits, as arithmetic makes them, are groups of their own.
+pub(crate) fn is_any_nan(line: &str) -> bool {
+    line.contains("= NaN")
 }
 
-/// An event's name is shown of spans that have no event.
+/// An empty event's name is shown of spans that have no event.
 pub(crate) fn is_shown_anyway(key: &str, told: &str) -> bool {
     key == "event:name" && told == "\"\""
+}
+
+/// Whether a query asks more of `!x` than whether it is true, with an `x` that may be no boolean: then `!x` is missing by the rules, so
+/// that `!!x` is `x`, and false for the engine.
+pub(crate) fn is_pending(query: &Query) -> bool {
+    match &query.root {
+        Root::Search(search) => {
+            let of_key = search.order.as_ref().is_some_and(|order| match &order.key {
+                OrderKey::Field(field) => of_operand(field),
+                OrderKey::Aggregate(aggregate) => {
+                    aggregate.argument.as_ref().is_some_and(of_operand)
+                }
+            });
+            of_key || of_pipeline(&search.pipeline)
+        }
+        Root::Metrics(expr) => of_metrics(expr),
+    }
+}
+
+fn of_metrics(expr: &MetricsExpr) -> bool {
+    match expr {
+        MetricsExpr::Number(_) => false,
+        MetricsExpr::Query(query) => {
+            let of_first = match &query.first {
+                MetricsFirst::Compare { selection, .. } => of_condition(selection),
+                MetricsFirst::Aggregate { .. } => false,
+            };
+            of_first || of_pipeline(&query.pipeline)
+        }
+        MetricsExpr::Arithmetic(arithmetic) => {
+            of_metrics(&arithmetic.lhs) || of_metrics(&arithmetic.rhs)
+        }
+    }
 }
 
 fn of_pipeline(pipeline: &Pipeline) -> bool {
@@ -35,7 +64,7 @@ fn of_pipeline(pipeline: &Pipeline) -> bool {
             ScalarExpr::Aggregate(aggregate) => aggregate.argument.as_ref().is_some_and(of_operand),
             _ => false,
         },
-        Stage::Select(_) | Stage::Coalesce => false,
+        Stage::Select(_) | Stage::Coalesce | Stage::Traces => false,
     })
 }
 
@@ -54,23 +83,11 @@ fn of_condition(expr: &FieldExpr) -> bool {
         ExprKind::Unary { op: UnaryOp::Not, expr: inside } if is_condition(inside) => {
             is_not_of_value(inside) || of_condition(inside)
         }
-        ExprKind::Binary { op: BinaryOp::And, .. } => {
-            let parts = conjuncts(expr);
-            // Joined to conditions on events: some that are on events and on something else.
-            let is_joined =
-                parts.iter().any(|part| matches!(about(part), About::Event | About::Link));
-            let is_mixed =
-                parts.iter().any(|part| about(part) == About::Span && is_of_several(part));
-            (is_joined && is_mixed) || parts.into_iter().any(of_condition)
+        ExprKind::Binary { op: BinaryOp::And | BinaryOp::Or, lhs, rhs } => {
+            of_condition(lhs) || of_condition(rhs)
         }
-        ExprKind::Binary { op: BinaryOp::Or, lhs, rhs } => of_condition(lhs) || of_condition(rhs),
         ExprKind::Unary { expr, .. } | ExprKind::Exists { expr, .. } => of_operand(expr),
-        // Events compared with what is not of one event.
-        ExprKind::Binary { lhs, rhs, .. } => {
-            (about(expr) == About::Span && is_of_several(expr))
-                || of_operand(lhs)
-                || of_operand(rhs)
-        }
+        ExprKind::Binary { lhs, rhs, .. } => of_operand(lhs) || of_operand(rhs),
     }
 }
 
@@ -79,9 +96,9 @@ fn is_not_of_value(expr: &FieldExpr) -> bool {
     matches!(&expr.kind, ExprKind::Unary { op: UnaryOp::Not, expr } if !is_condition(expr))
 }
 
-/// An expression whose value is asked: no conditions on events, no `!` of something that may be missing.
+/// An expression whose value is asked.
 fn of_operand(expr: &FieldExpr) -> bool {
-    if is_not_of_value(expr) || (is_condition(expr) && is_of_several(expr)) {
+    if is_not_of_value(expr) {
         return true;
     }
     match &expr.kind {

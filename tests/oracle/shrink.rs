@@ -1,6 +1,9 @@
 //! Makes a difference small: fewer spans and a shorter query, as long as the answers still differ.
 
-use traceql_grammar::ast::{ExprKind, FieldExpr, Pipeline, Query, SpansetExpr, Stage};
+use traceql_grammar::ast::{
+    ExprKind, FieldExpr, Metrics, MetricsArithmetic, MetricsExpr, Pipeline, Query, Root, Search,
+    SpansetExpr, Stage,
+};
 use vivace::runtime::Cpu;
 
 use crate::answers::{Question, check};
@@ -99,21 +102,61 @@ async fn try_query(case: &mut Case, text: &str, cpu: &Cpu) -> bool {
 
 /// Queries with a part left out.
 fn shorter_queries(query: &Query) -> Vec<String> {
+    let with = |root: Root| Query { root, ..query.clone() };
     let mut all = Vec::new();
     if !query.hints.is_empty() {
         all.push(Query { hints: Vec::new(), ..query.clone() });
     }
-    if let Some(metrics) = &query.metrics {
-        for place in 0..metrics.second.len() {
-            let mut metrics = metrics.clone();
-            metrics.second.remove(place);
-            all.push(Query { metrics: Some(metrics), ..query.clone() });
+    match &query.root {
+        Root::Search(search) => {
+            all.push(with(Root::Search(Search { order: None, ..search.clone() })));
+            all.push(with(Root::Search(Search { limit: None, ..search.clone() })));
+            let shorter = shorter_pipelines(&search.pipeline).into_iter();
+            all.extend(
+                shorter.map(|pipeline| with(Root::Search(Search { pipeline, ..search.clone() }))),
+            );
+        }
+        Root::Metrics(expr) => {
+            all.extend(shorter_metrics(expr).into_iter().map(|expr| with(Root::Metrics(expr))));
         }
     }
-    for pipeline in shorter_pipelines(&query.pipeline) {
-        all.push(Query { pipeline, ..query.clone() });
-    }
     all.iter().map(ToString::to_string).collect()
+}
+
+fn shorter_metrics(expr: &MetricsExpr) -> Vec<MetricsExpr> {
+    match expr {
+        MetricsExpr::Number(_) => Vec::new(),
+        MetricsExpr::Query(query) => {
+            let mut all = Vec::new();
+            for place in 0..query.second.len() {
+                let mut shorter = query.clone();
+                shorter.second.remove(place);
+                all.push(shorter);
+            }
+            for pipeline in shorter_pipelines(&query.pipeline) {
+                all.push(Metrics { pipeline, ..query.clone() });
+            }
+            all.into_iter().map(MetricsExpr::Query).collect()
+        }
+        MetricsExpr::Arithmetic(arithmetic) => {
+            let mut all = vec![arithmetic.lhs.clone(), arithmetic.rhs.clone()];
+            let with = |change: &dyn Fn(&mut MetricsArithmetic)| {
+                let mut shorter = arithmetic.clone();
+                change(&mut shorter);
+                MetricsExpr::Arithmetic(shorter)
+            };
+            for place in 0..arithmetic.second.len() {
+                all.push(with(&|shorter| drop(shorter.second.remove(place))));
+            }
+            for lhs in shorter_metrics(&arithmetic.lhs) {
+                all.push(with(&|shorter| shorter.lhs = lhs.clone()));
+            }
+            for rhs in shorter_metrics(&arithmetic.rhs) {
+                all.push(with(&|shorter| shorter.rhs = rhs.clone()));
+            }
+            all
+        }
+    }
 }
 
 fn shorter_pipelines(pipeline: &Pipeline) -> Vec<Pipeline> {
