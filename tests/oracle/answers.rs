@@ -1,6 +1,7 @@
 //! Both answers to a question, and where they differ.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use traceql_grammar::ast::{Query, SecondStage};
 use vivace::querier::{MetricsRequest, Querier, SearchRequest};
@@ -116,14 +117,19 @@ fn differences(expected: &Answer, found: &Answer) -> String {
     let mut text =
         format!("refused: expected {}, found {}\n", expected.is_refused, found.is_refused);
     for line in one.difference(&other) {
-        text += &format!("  expected {line}\n");
+        writeln!(text, "  expected {line}").unwrap();
     }
     for line in other.difference(&one) {
-        text += &format!("  found    {line}\n");
+        writeln!(text, "  found    {line}").unwrap();
     }
     if one == other {
-        text +=
-            &format!("  order expected {:#?}\n  order found {:#?}", expected.lines, found.lines);
+        let (one, other) = (&expected.lines, &found.lines);
+        write!(
+            text,
+            "  order expected {one:#?}
+  order found {other:#?}"
+        )
+        .unwrap();
     }
     text
 }

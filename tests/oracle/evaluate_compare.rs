@@ -37,7 +37,7 @@ impl Compare<'_> {
         for (side, is_selection) in [("baseline", false), ("selection", true)] {
             let spans: Vec<&Counted<'_>> =
                 spans.iter().filter(|span| self.is_selected(span) == is_selection).collect();
-            for (key, values) in self.values(&spans) {
+            for (key, values) in Self::values(&spans) {
                 let total: Vec<Seen> =
                     values.iter().flat_map(|value| value.seen.iter().cloned()).collect();
                 let nil = Val::Text("nil".to_owned());
@@ -73,10 +73,10 @@ impl Compare<'_> {
         values
     }
 
-    fn values(&self, spans: &[&Counted<'_>]) -> BTreeMap<String, Vec<Value>> {
+    fn values(spans: &[&Counted<'_>]) -> BTreeMap<String, Vec<Value>> {
         let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for span in spans {
-            for (key, value) in self.of_span(span) {
+            for (key, value) in Self::of_span(span) {
                 let seen = Seen {
                     trace: span.trace.id,
                     start: span.start(),
@@ -95,7 +95,7 @@ impl Compare<'_> {
     }
 
     /// Every attribute of the span, its resource and its scope, and what all spans have.
-    fn of_span(&self, counted: &Counted<'_>) -> BTreeMap<String, Val> {
+    fn of_span(counted: &Counted<'_>) -> BTreeMap<String, Val> {
         let span = &counted.trace.spans[counted.place];
         let mut all = BTreeMap::new();
         let scopes = [

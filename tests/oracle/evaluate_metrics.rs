@@ -115,15 +115,14 @@ impl Function<'_> {
         let counts = [MetricsOp::Rate, MetricsOp::CountOverTime, MetricsOp::CountDistinctOverTime];
         if self.by.is_empty() && counts.contains(&self.op) {
             // Nothing at all is a series of zeros.
-            groups.push(empty_series(vec![(self.name_label(), self.name())]));
+            groups.push(empty_series(vec![self.name()]));
         }
         for span in spans {
             let value = self.argument.map_or(Val::Bool(true), |argument| span.value(argument));
             let mut labels = self.labels(span);
             match self.op {
-                MetricsOp::Rate | MetricsOp::CountOverTime => {}
                 MetricsOp::CountDistinctOverTime if value == Val::Nil => continue,
-                MetricsOp::CountDistinctOverTime => {}
+                MetricsOp::Rate | MetricsOp::CountOverTime | MetricsOp::CountDistinctOverTime => {}
                 MetricsOp::HistogramOverTime | MetricsOp::QuantileOverTime => {
                     let Some(bucket) = bucket(&value) else { continue };
                     if self.op == MetricsOp::HistogramOverTime {
@@ -145,22 +144,18 @@ impl Function<'_> {
                 None => groups.push(Series { seen: vec![seen], ..empty_series(labels) }),
             }
         }
-        groups.into_iter().flat_map(|group| self.measured(group, slots)).collect()
+        groups.into_iter().flat_map(|group| self.measured(&group, slots)).collect()
     }
 
-    fn name_label(&self) -> String {
-        "__name__".to_owned()
-    }
-
-    fn name(&self) -> Val {
-        Val::Text(self.op.as_str().to_owned())
+    fn name(&self) -> (String, Val) {
+        ("__name__".to_owned(), Val::Text(self.op.as_str().to_owned()))
     }
 
     /// What is missing is left out; if all is, the first stays, unless the function has a label of its own.
     fn labels(&self, span: &Counted<'_>) -> Vec<(String, Val)> {
         let has_own = matches!(self.op, MetricsOp::HistogramOverTime | MetricsOp::QuantileOverTime);
         if self.by.is_empty() {
-            return if has_own { Vec::new() } else { vec![(self.name_label(), self.name())] };
+            return if has_own { Vec::new() } else { vec![self.name()] };
         }
         let mut labels = Vec::new();
         for by in self.by {
@@ -176,7 +171,7 @@ impl Function<'_> {
     }
 
     /// The samples of a group.
-    fn measured(&self, group: Series, slots: &Slots) -> Vec<Series> {
+    fn measured(&self, group: &Series, slots: &Slots) -> Vec<Series> {
         let mut quantiles: Vec<Option<f64>> = vec![None];
         if self.op == MetricsOp::QuantileOverTime {
             quantiles = self.quantiles.iter().copied().map(Some).collect();
@@ -271,6 +266,7 @@ fn bucket(value: &Val) -> Option<f64> {
 /// The quantile of values of which only the buckets are known, ascending: between the bounds of the bucket in which it lies,
 /// by the logarithm. The bucket before is the one before that has values.
 #[expect(clippy::cast_precision_loss, reason = "a handful of spans")]
+#[expect(clippy::float_cmp, reason = "whole numbers and powers of two")]
 fn of_buckets(values: &[f64], quantile: f64) -> f64 {
     if values.is_empty() {
         return 0.0;

@@ -167,14 +167,13 @@ impl Search<'_> {
         for place in &input.spans {
             let value = value(self.trace, *place, by);
             let key = group_key(&value);
-            match groups.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, group)) => group.spans.push(*place),
-                None => {
-                    let mut attributes = input.attributes.clone();
-                    say(&mut attributes, format!("by({by})"), value.clone());
-                    groups.push((key, Spanset { spans: vec![*place], attributes }));
-                }
+            if let Some((_, group)) = groups.iter_mut().find(|(known, _)| *known == key) {
+                group.spans.push(*place);
+                continue;
             }
+            let mut attributes = input.attributes.clone();
+            say(&mut attributes, format!("by({by})"), value);
+            groups.push((key, Spanset { spans: vec![*place], attributes }));
         }
         // In the order of their last spans in the tree.
         let walk = self.trace.depth_first();

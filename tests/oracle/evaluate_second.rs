@@ -58,7 +58,8 @@ fn best(series: &mut [Series], limit: i64, largest: bool, is_open: &mut bool) {
         *is_open |= kept.iter().any(|kept| {
             left.iter().any(|left| {
                 let (kept, left) = (&series[*kept], &series[*left]);
-                kept.samples[&stamp] == left.samples[&stamp] && tie(kept, left).is_none()
+                kept.samples[&stamp].total_cmp(&left.samples[&stamp]).is_eq()
+                    && tie(kept, left).is_none()
             })
         });
         for place in here.into_iter().skip(limit) {

@@ -77,7 +77,9 @@ impl Mentions {
 
     fn aggregate(&mut self, aggregate: &Aggregate) {
         self.word("aggregate", aggregate.op.as_str());
-        aggregate.argument.iter().for_each(|argument| self.field(argument));
+        if let Some(argument) = &aggregate.argument {
+            self.field(argument);
+        }
     }
 
     fn first(&mut self, first: &MetricsFirst) {
@@ -114,7 +116,9 @@ impl Mentions {
                 }
                 Stage::Select(attributes) => {
                     self.word("stage", "select");
-                    attributes.iter().for_each(|attribute| self.attribute(attribute));
+                    for attribute in attributes {
+                        self.attribute(attribute);
+                    }
                 }
                 Stage::Coalesce => self.word("stage", "coalesce"),
                 Stage::Traces => self.word("stage", "traces"),

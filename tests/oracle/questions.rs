@@ -91,10 +91,11 @@ impl Writer<'_> {
                 3 => self.condition(0),
                 _ => self.any_attribute(),
             };
-            text += &format!(" | order by {key}{}", self.0.one_of(&["", " asc", " desc"]));
+            let direction = self.0.one_of(&["", " asc", " desc"]);
+            text = format!("{text} | order by {key}{direction}");
         }
         if self.0.percent(60) {
-            text += &format!(" | limit {}", 1 + self.0.below(5));
+            text = format!("{text} | limit {}", 1 + self.0.below(5));
         }
         text
     }
@@ -149,7 +150,7 @@ impl Writer<'_> {
 
     fn pipeline(&mut self) -> String {
         let mut text = self.spansets(1);
-        for _ in 0..1 + self.0.below(3) {
+        for _ in 0..=self.0.below(3) {
             let stage = match self.0.below(12) {
                 0..5 => self.scalar(),
                 5..8 => self.group(),
@@ -298,7 +299,7 @@ impl Writer<'_> {
         if self.0.percent(60) {
             let count = self.0.one_of(&[1, 1, 1, 2, 2, 3, most]);
             let by: Vec<String> = (0..count).map(|_| self.any_attribute()).collect();
-            stage += &format!(" by ({})", by.join(", "));
+            stage = format!("{stage} by ({})", by.join(", "));
         }
         while self.0.percent(40) {
             stage += &self.second();

@@ -58,14 +58,13 @@ async fn strip(case: &mut Case, place: usize, cpu: &Cpu) {
         loop {
             let mut spans = case.spans.clone();
             let span = &mut spans[place];
-            let left = match list {
+            match list {
                 0 if item < span.attributes.len() => drop(span.attributes.remove(item)),
                 1 if item < span.resource.len() => drop(span.resource.remove(item)),
                 2 if item < span.events.len() => drop(span.events.remove(item)),
                 3 if item < span.links.len() => drop(span.links.remove(item)),
                 _ => break,
-            };
-            let () = left;
+            }
             if !try_spans(case, spans, cpu).await {
                 item += 1;
             }
