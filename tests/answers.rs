@@ -15,6 +15,7 @@ mod data;
 mod forms;
 
 mod house;
+mod sent;
 
 mod s3;
 
@@ -33,7 +34,7 @@ use vivace::trace::TraceId;
 use data::{BEGIN, LENGTH, SECOND};
 use forms::Form;
 use house::House;
-use house::sent::Sent;
+use sent::Sent;
 
 /// All that was sent.
 static SPANS: LazyLock<Vec<Sent>> = LazyLock::new(data::spans);

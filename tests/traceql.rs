@@ -11,6 +11,7 @@ mod answer;
 mod file;
 
 mod house;
+mod sent;
 
 #[path = "traceql/traces.rs"]
 mod traces;
@@ -29,8 +30,8 @@ use vivace::runtime::Clock;
 use vivace::store::Store;
 
 use file::File;
-use house::sent::{Sent, dealt};
 use house::{House, Sizes};
+use sent::{Sent, dealt};
 use traces::ZERO;
 
 /// Where the spans are when the questions come.

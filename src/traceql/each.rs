@@ -31,7 +31,8 @@ pub(super) fn operand(expr: Expr) -> Expr {
         }
         Expr::Neg(inner) => Expr::Neg(Box::new(operand(*inner))),
         Expr::Exists { expr, present } => match owner(&expr) {
-            Some(owner) => wrap(owner, Expr::Exists { expr, present }),
+            Some(owner) if !expr.is_boolean() => wrap(owner, Expr::Exists { expr, present }),
+            Some(_) => Expr::Exists { expr: Box::new(condition(*expr)), present },
             None => Expr::Exists { expr: Box::new(operand(*expr)), present },
         },
         condition_like @ (Expr::And(_) | Expr::Or(_) | Expr::Not(_)) => condition(condition_like),
@@ -82,6 +83,9 @@ fn owner(expr: &Expr) -> Option<Owner> {
             let first = owner(items.first()?)?;
             items.iter().all(|item| owner(item) == Some(first)).then_some(first)
         }
+        // What is true or false is so of the span, whatever is then done with it.
+        Expr::Binary { lhs, rhs, .. } if is_truth(lhs) || is_truth(rhs) => None,
+        Expr::Exists { expr, .. } if is_truth(expr) => None,
         Expr::Binary { lhs, rhs, .. } => match (&**lhs, &**rhs) {
             (Expr::Constant(_), other) | (other, Expr::Constant(_)) => owner(other),
             (lhs, rhs) => owner(lhs).filter(|found| owner(rhs) == Some(*found)),
@@ -91,6 +95,10 @@ fn owner(expr: &Expr) -> Option<Owner> {
         Expr::Not(inner) if matches!(**inner, Expr::Field(_)) => owner(inner),
         Expr::Not(_) | Expr::Constant(_) | Expr::Each { .. } => None,
     }
+}
+
+fn is_truth(expr: &Expr) -> bool {
+    expr.is_boolean() && !matches!(expr, Expr::Constant(_))
 }
 
 fn not_span(owner: Owner) -> Option<Owner> {

@@ -60,6 +60,7 @@ impl<'a> Rows<'a> {
                 let check = Check::Compare(Compare::Eq, Static::Bool(false));
                 leaf::mask(self, &Test { field: field.clone(), check }, owner, within)
             }
+            Expr::Not(inner) => self.truth(inner, owner, within),
             boolean if boolean.is_boolean() => !&self.truth(boolean, owner, within),
             other => self.row_by_row(other, owner, within, |value| value == Val::Bool(false)),
         }

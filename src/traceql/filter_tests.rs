@@ -35,7 +35,7 @@ fn a_missing_value_makes_comparisons_false_and_their_negation_true() {
             ("!(span.a != nil)", &[3, 4, 5]),
             ("span.flag", &[5]),
             ("!span.flag", &[4]),
-            ("!!span.flag", &[1, 2, 3, 5, 6]),
+            ("!!span.flag", &[5]),
             ("span.flag || span.a = 1", &[1, 5]),
             ("span.flag = span.flag", &[4, 5]),
             ("span.nothing != \"x\"", &[]),
@@ -165,7 +165,7 @@ fn arrays_match_by_any_element() {
             ("span.tags = \"x\" || span.tags = \"y\"", &[1, 2, 3]),
             ("span.n > 4", &[1]),
             ("6 > span.n", &[1]),
-            ("span.n + 1 = 6", &[]),
+            ("span.n + 1 = 6", &[1]),
         ],
     );
 }

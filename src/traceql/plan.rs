@@ -155,10 +155,10 @@ impl Expr {
             Self::Test(_)
             | Self::And(_)
             | Self::Or(_)
-            | Self::Not(_)
             | Self::Exists { .. }
             | Self::Each { .. } => true,
             Self::Binary { op, .. } => !op.is_arithmetic(),
+            Self::Not(inner) => inner.is_boolean(),
             Self::Field(_) | Self::Neg(_) => false,
         }
     }

@@ -225,7 +225,10 @@ impl<'a> Rows<'a> {
             Expr::Constant(value) => Val::of_static(value),
             Expr::Field(field) => self.value(field, at),
             Expr::Test(test) => Val::Bool(test.check.accepts(&self.value(&test.field, at))),
-            Expr::Not(inner) => Val::Bool(self.eval(inner, at) == Val::Bool(false)),
+            Expr::Not(inner) => match self.eval(inner, at) {
+                Val::Bool(value) => Val::Bool(!value),
+                _ => Val::Nil,
+            },
             Expr::Neg(inner) => negative(&self.eval(inner, at)),
             Expr::And(items) => {
                 Val::Bool(items.iter().all(|item| self.eval(item, at) == Val::Bool(true)))

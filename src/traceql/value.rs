@@ -24,7 +24,7 @@ pub(super) enum Val<'a> {
     Status(i32),
     /// OTLP's number.
     Kind(i32),
-    /// Elements of one scalar type, at least one.
+    /// Elements of one scalar type, at least two.
     Array(&'a [Value]),
     /// There, but no operator takes it: mixed and nested arrays, kvlists, bytes, empty values.
     Other(&'a Value),
@@ -123,6 +123,10 @@ impl<'a> Val<'a> {
         match value {
             // As in Tempo, where nothing tells an empty array from an attribute that is not there.
             Value::Array(items) if items.is_empty() => Self::Nil,
+            // As in Tempo's storage, an array of one element is the element.
+            Value::Array(items) if let [only] = &items[..] => {
+                only.scalar().map_or(Self::Other(value), Self::of_scalar)
+            }
             Value::Array(items) if is_homogeneous(items) => Self::Array(items),
             other => Self::Other(other),
         }
@@ -156,8 +160,6 @@ impl<'a> Val<'a> {
             Self::Text(text) => Value::String(text.clone().into_owned()),
             Self::Status(code) => Value::String(status_text(*code)),
             Self::Kind(code) => Value::String(kind_text(*code)),
-            // As in Tempo, an array of one element shows as the element.
-            Self::Array([only]) => only.clone(),
             Self::Array(items) => Value::Array(items.to_vec()),
             Self::Other(value) => (*value).clone(),
         }

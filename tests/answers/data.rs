@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
-use crate::house::sent::{Dice, Sent};
+use crate::sent::{Dice, Sent};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 

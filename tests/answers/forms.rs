@@ -7,9 +7,9 @@ use vivace::runtime::{Clock, Drain, Task};
 use vivace::store::Store;
 
 use crate::data::{BEGIN, LENGTH};
-use crate::house::sent::{Sent, dealt};
 use crate::house::{House, Sizes};
 use crate::s3::{Creates, s3_config, s3_server};
+use crate::sent::{Sent, dealt};
 
 /// A part of the data set in each block of the finest cut.
 const MANY: usize = 40;

@@ -1,7 +1,5 @@
 //! The rooms that an answer needs, over one bucket and one write-ahead log.
 
-pub(crate) mod sent;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +15,7 @@ use vivace::store::Store;
 use vivace::tenant::TenantId;
 use vivace::wal::{self, RealDisk, Wal};
 
-use self::sent::Sent;
+use crate::sent::{self, Sent};
 
 /// The running rooms. The folder and the server end with them.
 pub(crate) struct House {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::house::sent::Sent;
+use crate::sent::Sent;
 use crate::traces::{Traces, ZERO};
 use crate::words::time;
 

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
-use crate::house::sent::Sent;
+use crate::sent::Sent;
 use crate::words::{pair, text, time, words};
 
 /// Second 0 of every file, Unix nanoseconds: a midnight.

@@ -6,10 +6,13 @@ use crate::parse::{self, Rule, pairs};
 use crate::validate;
 use std::borrow::Cow;
 
+/// Longest text that is mended. Nobody types more, and mending reads the text several times.
+const LENIENT_BYTES_MAX: usize = 16 * 1024;
+
 /// The condition of the single filter that `text` begins with; `None` for no condition.
 pub(crate) fn filter(text: &str) -> Option<FieldExpr> {
     let text = text.trim();
-    if text.is_empty() || limits::check(text).is_err() {
+    if text.is_empty() || text.len() > LENIENT_BYTES_MAX || limits::check(text).is_err() {
         return None;
     }
     let query = match parse::query(text) {

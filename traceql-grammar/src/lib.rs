@@ -81,7 +81,7 @@ pub fn parse_valid(text: &str) -> Result<Query, Error> {
 /// neighbour and whatever is unfinished do not count.
 ///
 /// The condition is valid. What is true of every span is left out of it, and a bare attribute counts
-/// as such, being the beginning of a comparison.
+/// as such, being the beginning of a comparison. A text of more than 16 KiB has none.
 ///
 /// ```
 /// let condition = traceql_grammar::parse_lenient("{ span.a = 1 && span.b = ").unwrap();

@@ -225,6 +225,14 @@ fn infix(lhs: Operand, op: &Pair<'_, Rule>, rhs: Operand) -> Result<Operand, Err
             let expr = combine(lhs, spanset_operator(op)?, rhs, whole.clone());
             Class::Spanset { expr, grouped: left && right }
         }
+        // Tempo's rules for pipelines in parentheses do not bind what is not Tempo's.
+        (Class::Spanset { expr: lhs, grouped }, Class::Wrapped(rhs)) if is_without(op) => {
+            let expr = combine(lhs, SpansetOp::Without, rhs, whole.clone());
+            Class::Spanset { expr, grouped }
+        }
+        (Class::Wrapped(lhs), Class::Spanset { expr: rhs, .. }) if is_without(op) => {
+            Class::Wrapped(combine(lhs, SpansetOp::Without, rhs, whole.clone()))
+        }
         (Class::Wrapped(lhs), Class::Wrapped(rhs)) => {
             Class::Wrapped(combine(lhs, spanset_operator(op)?, rhs, whole.clone()))
         }
@@ -306,6 +314,10 @@ fn no_pair(lhs: &Class, op: &Pair<'_, Rule>, rhs: &Class) -> Error {
     };
     let (lhs, text, rhs) = (lhs.name(), op.as_str(), rhs.name());
     Error::syntax(span(op), format!("{text} cannot stand between {lhs} and {rhs}{advice}"))
+}
+
+fn is_without(op: &Pair<'_, Rule>) -> bool {
+    op.as_rule() == Rule::without
 }
 
 fn combine(lhs: SpansetExpr, op: SpansetOp, rhs: SpansetExpr, span: Span) -> SpansetExpr {

@@ -227,8 +227,8 @@ fn pattern(rhs: &FieldExpr) -> Result<(), Error> {
         let detail = format!("the right side of a regex must be a string literal, not {rhs}");
         return Err(Error::invalid(rhs.span.clone(), detail));
     };
-    match re2::compile(pattern) {
-        Ok(_) => Ok(()),
+    match re2::check(pattern) {
+        Ok(()) => Ok(()),
         Err(reason) => {
             let detail = format!("invalid regex {rhs}: {reason}");
             Err(Error::invalid(rhs.span.clone(), detail))

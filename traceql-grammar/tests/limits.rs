@@ -192,3 +192,69 @@ fn long_tokens_and_junk_take_linear_time() {
         read(text);
     }
 }
+
+/// What hostile texts repeat: what opens, and what stands before a value; one alone, and in pairs.
+const REPEATED: [&str; 16] =
+    ["(", "!", "-", "{", "({", "{(", "!-", "-!", "(!", "!(", "-(", "(-", "{!", "{-", "- ", "! "];
+
+/// How often each of them is repeated, and until the longest query is full.
+const TIMES: usize = 10_000;
+
+/// For one text, in a debug build on a busy machine. A release build reads and refuses it in a tenth of a second.
+const REPEATED_SLOW: Duration = Duration::from_secs(1);
+
+/// On a stack of [`STACK_BYTES`]: the kind of the refusal, and how long it took.
+fn timed(text: String) -> (Option<ErrorKind>, Duration) {
+    let reader = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let started = Instant::now();
+        let refused = parse_valid(&text).err().map(|error| error.kind);
+        drop(parse_attribute(&text));
+        (refused, started.elapsed())
+    });
+    reader.expect("a thread").join().expect("no panic")
+}
+
+/// Refused for its size or as no query, and soon enough. Returns how long it took, and which it was.
+fn refused_at_once(text: String) -> (Duration, String) {
+    let start: String = text.chars().take(16).collect();
+    let title = format!("{start:?}… of {} bytes", text.len());
+    assert!(text.len() <= QUERY_BYTES_MAX, "{title} is refused by its length alone");
+    let (refused, took) = timed(text);
+    assert!(
+        matches!(refused, Some(ErrorKind::Syntax | ErrorKind::TooLarge)),
+        "{title}: {refused:?}"
+    );
+    assert!(took < REPEATED_SLOW, "{title} took {took:?}");
+    (took, title)
+}
+
+#[test]
+fn ten_thousand_openers_or_128_kib_of_them_are_refused_at_once_on_a_small_stack() {
+    let mut slowest = (Duration::ZERO, String::new());
+    for repeated in REPEATED {
+        let room = QUERY_BYTES_MAX - "{ .a = 1 }".len();
+        for run in [repeated.repeat(TIMES), repeated.repeat(room / repeated.len())] {
+            for text in [
+                run.clone(),
+                format!("{{{run}"),
+                format!("{{{run}.a}}"),
+                format!("{{ {run}.a = 1 }}"),
+                format!("{{.a = {run}1}}"),
+                format!("{{}} | {run}"),
+            ] {
+                slowest = slowest.max(refused_at_once(text));
+            }
+        }
+    }
+    eprintln!("the slowest took {:?}: {}", slowest.0, slowest.1);
+}
+
+#[test]
+fn ten_thousand_openers_leave_no_condition_and_need_a_small_stack() {
+    for repeated in ["(", "!", "-", "{", "!-", "(!"] {
+        let run = repeated.repeat(TIMES);
+        for text in [format!("{{{run}"), format!("{{ .b = 2 && {run}.a = 1")] {
+            read(text);
+        }
+    }
+}

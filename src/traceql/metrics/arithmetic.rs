@@ -179,7 +179,8 @@ fn apply(op: BinaryOp, lhs: f64, rhs: f64) -> f64 {
         BinaryOp::Div => lhs / rhs,
         _ => f64::NAN,
     };
-    if value.is_finite() { value } else { f64::NAN }
+    // A negative zero becomes a plain one.
+    if value.is_finite() { value + 0.0 } else { f64::NAN }
 }
 
 fn labels(row: &Row) -> impl Iterator<Item = &(String, Value)> {
