@@ -13,7 +13,6 @@ use crate::evaluate_second::by_value;
 use crate::evaluate_trace::{Owner, named};
 use crate::evaluate_value::Val;
 use crate::model::Attributes;
-use crate::pending;
 
 /// The arguments of `compare()`.
 pub(crate) struct Compare<'a> {
@@ -84,8 +83,8 @@ impl Compare<'_> {
                     value: Val::Nil,
                 };
                 let known = all.entry(key).or_default();
-                let group = apart(&value);
-                match known.iter_mut().find(|known| apart(&known.value) == group) {
+                let group = group_key(&value);
+                match known.iter_mut().find(|known| group_key(&known.value) == group) {
                     Some(known) => known.seen.push(seen),
                     None => known.push(Value { value, seen: vec![seen] }),
                 }
@@ -124,14 +123,6 @@ impl Compare<'_> {
             all.insert(attribute.to_string(), value(attribute));
         }
         all
-    }
-}
-
-/// What tells values apart.
-fn apart(value: &Val) -> String {
-    match value {
-        Val::List(items) if pending::COMPARE_KEEPS_ARRAYS_OF_ONE_APART => format!("{items:?}"),
-        other => group_key(other),
     }
 }
 

@@ -74,17 +74,22 @@ pub(crate) fn about(expr: &FieldExpr) -> About {
         ExprKind::Attribute(attribute) => about_attribute(attribute),
         // That something is true of none is about all.
         ExprKind::Unary { op: UnaryOp::Not, expr } if is_condition(expr) => About::Span,
-        ExprKind::Unary { expr, .. } | ExprKind::Exists { expr, .. } => about(expr),
+        ExprKind::Unary { expr, .. } | ExprKind::Exists { expr, .. } => about_operand(expr),
         // A literal is true of the span as it is of any event.
         ExprKind::Binary { op: BinaryOp::And | BinaryOp::Or, lhs, rhs } => {
             if about(lhs) == about(rhs) { about(lhs) } else { About::Span }
         }
-        ExprKind::Binary { lhs, rhs, .. } => match (about(lhs), about(rhs)) {
+        ExprKind::Binary { lhs, rhs, .. } => match (about_operand(lhs), about_operand(rhs)) {
             (About::Nobody, other) | (other, About::Nobody) => other,
             (one, other) if one == other => one,
             _ => About::Span,
         },
     }
+}
+
+/// A condition inside of something else is true or false of the span, as in a filter.
+fn about_operand(expr: &FieldExpr) -> About {
+    if is_condition(expr) && is_of_several(expr) { About::Span } else { about(expr) }
 }
 
 pub(crate) fn about_attribute(attribute: &Attribute) -> About {
@@ -135,15 +140,18 @@ fn is_truth(value: &Val) -> bool {
 
 fn of(trace: &Trace, place: usize, expr: &FieldExpr, owner: Owner<'_>) -> Val {
     let of_part = |part: &FieldExpr| of(trace, place, part, owner);
+    let of_operand = |part: &FieldExpr| match about_operand(part) {
+        About::Span if is_condition(part) => of(trace, place, part, Owner::default()),
+        _ => of_part(part),
+    };
     let is_of_one = owner.event.is_some() || owner.link.is_some();
     match &expr.kind {
         ExprKind::Static(literal) => Val::of_literal(literal),
         ExprKind::Attribute(attribute) => trace.value(place, attribute, owner),
-        // A condition inside of something else is true or false of the span, as in a filter.
         _ if !is_of_one && is_of_several(expr) && is_of_span(expr) => {
             Val::Bool(is_true(trace, place, expr))
         }
-        ExprKind::Unary { op, expr } => unary(*op, &of_part(expr)),
+        ExprKind::Unary { op, expr } => unary(*op, &of_operand(expr)),
         ExprKind::Binary { op: BinaryOp::And, lhs, rhs } => {
             Val::Bool(is_truth(&of_part(lhs)) && is_truth(&of_part(rhs)))
         }
@@ -151,13 +159,13 @@ fn of(trace: &Trace, place: usize, expr: &FieldExpr, owner: Owner<'_>) -> Val {
             Val::Bool(is_truth(&of_part(lhs)) || is_truth(&of_part(rhs)))
         }
         ExprKind::Binary { op, lhs, rhs } => {
-            let (one, other) = (of_part(lhs), of_part(rhs));
+            let (one, other) = (of_operand(lhs), of_operand(rhs));
             if op.is_equality() || op.is_ordering() {
                 return binary(*op, &beside(one, lhs, rhs), &beside(other, rhs, lhs));
             }
             binary(*op, &one, &other)
         }
-        ExprKind::Exists { expr, present } => Val::Bool((of_part(expr) != Val::Nil) == *present),
+        ExprKind::Exists { expr, present } => Val::Bool((of_operand(expr) != Val::Nil) == *present),
     }
 }
 

@@ -298,7 +298,6 @@ fn average(values: &[Val]) -> Val {
 pub(crate) fn group_key(value: &Val) -> String {
     match value {
         Val::Float(value) => format!("float {value:?}"),
-        Val::List(items) if items.len() == 1 => group_key(&items[0]),
         other => format!("{} {}", other.type_rank(), other.told()),
     }
 }

@@ -71,7 +71,6 @@ fn best(series: &mut [Series], limit: i64, largest: bool, is_open: &mut bool) {
 /// Label by label: what goes first; none if arrays decide. The key counts after the text, as in Tempo, and large numbers go first.
 fn tie(one: &Series, other: &Series) -> Option<Ordering> {
     for ((one_key, one), (other_key, other)) in one.labels.iter().zip(&other.labels) {
-        let (one, other) = (only(one), only(other));
         let words = text(one).cmp(&text(other)).then(one_key.cmp(other_key));
         if words.is_ne() {
             return Some(words);
@@ -90,7 +89,6 @@ fn tie(one: &Series, other: &Series) -> Option<Ordering> {
 
 /// The text, which numbers do not have, then the type, then the number; none between arrays.
 pub(crate) fn by_value(one: &Val, other: &Val) -> Option<Ordering> {
-    let (one, other) = (only(one), only(other));
     if is_array(one) && is_array(other) {
         return None;
     }
@@ -100,14 +98,6 @@ pub(crate) fn by_value(one: &Val, other: &Val) -> Option<Ordering> {
 
 fn is_array(value: &Val) -> bool {
     matches!(value, Val::List(_) | Val::Other(_))
-}
-
-/// An array of one is its element.
-fn only(value: &Val) -> &Val {
-    match value {
-        Val::List(items) if items.len() == 1 => &items[0],
-        other => other,
-    }
 }
 
 fn by_number(one: &Val, other: &Val) -> Ordering {

@@ -21,7 +21,7 @@ pub(crate) enum Val {
     Status(i64),
     /// By the language's numbers: unspecified 0, internal 1, client 2, server 3, producer 4, consumer 5.
     Kind(i64),
-    /// At least one, all of one scalar type.
+    /// At least two, all of one scalar type.
     List(Vec<Val>),
     /// What the language has no operators for: bytes, lists of pairs, arrays of several types or of arrays.
     Other(Any),
@@ -52,7 +52,7 @@ impl Val {
         }
     }
 
-    /// An empty array is not there.
+    /// An empty array is not there; an array of one is its element.
     pub(crate) fn of_sent(value: &Any) -> Self {
         match value {
             Any::Text(text) => Self::Text(text.clone()),
@@ -70,6 +70,7 @@ impl Val {
                 let has_lists = items.iter().any(|item| matches!(item, Any::List(_)));
                 match &scalars[..] {
                     all if has_lists || !all.iter().all(is_one_type) => Self::Other(value.clone()),
+                    [one] => one.clone(),
                     _ => Self::List(scalars),
                 }
             }
@@ -115,8 +116,6 @@ impl Val {
             Self::Text(text) => format!("{text:?}"),
             Self::Bool(value) => format!("{value}"),
             Self::Duration(_) | Self::Status(_) | Self::Kind(_) => format!("{:?}", self.word()),
-            // An array of one is told as its element.
-            Self::List(items) if items.len() == 1 => items[0].told(),
             Self::List(items) => {
                 let items: Vec<String> = items.iter().map(Self::told).collect();
                 format!("[{}]", items.join(", "))

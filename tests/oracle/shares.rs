@@ -17,8 +17,6 @@ pub(crate) struct Shares {
     pub(crate) cases: u64,
     /// Texts that are no valid queries.
     pub(crate) refused: u64,
-    /// Queries that are not asked yet.
-    pub(crate) pending: u64,
     found: u64,
     split: u64,
     words: BTreeMap<String, u64>,
@@ -82,8 +80,8 @@ fn words() -> Vec<String> {
 
 impl fmt::Display for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, refused, pending, found, split, words } = self;
-        writeln!(f, "{cases} cases, {refused} more texts refused, {pending} not asked yet")?;
+        let Self { cases, refused, found, split, words } = self;
+        writeln!(f, "{cases} cases, {refused} more texts refused")?;
         writeln!(
             f,
             "{:.1} % not empty, {:.1} % with split traces",
