@@ -104,7 +104,7 @@ fn float(value: &Val) -> f64 {
     number(value).unwrap_or(f64::NAN)
 }
 
-/// Division by zero gives nothing.
+/// Division by zero gives nothing, nor does what is beyond all numbers.
 fn compute(op: BinaryOp, one: f64, other: f64) -> Option<f64> {
     let result = match op {
         BinaryOp::Add => one + other,
@@ -113,7 +113,7 @@ fn compute(op: BinaryOp, one: f64, other: f64) -> Option<f64> {
         _ if other == 0.0 => return None,
         _ => one / other,
     };
-    (!result.is_nan()).then_some(result)
+    result.is_finite().then_some(result)
 }
 
 /// How a result without labels is called.

@@ -1,7 +1,6 @@
 //! `compare()`: how often each value of each attribute is in a selection of the spans, and how often in the rest.
 
 use std::cell::Cell;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use traceql_grammar::ast::{Attribute, FieldExpr, Intrinsic, Scope};
@@ -60,7 +59,8 @@ impl Compare<'_> {
         // Of equal counts the first by value.
         values.sort_by(|one, other| {
             let order = other.seen.len().cmp(&one.seen.len());
-            order.then_with(|| by_value(&one.value, &other.value).unwrap_or(Ordering::Equal))
+            let by_text = || one.value.told().cmp(&other.value.told());
+            order.then_with(|| by_value(&one.value, &other.value).unwrap_or_else(by_text))
         });
         let left = values.split_off(values.len().min(usize::try_from(self.top).unwrap()));
         let is_open = values.iter().any(|kept| {

@@ -43,7 +43,7 @@ pub(crate) fn is_true(trace: &Trace, place: usize, expr: &FieldExpr) -> bool {
         ExprKind::Unary { op: UnaryOp::Not, expr } if is_condition(expr) => !of_part(expr),
         // That a span has no event with a value.
         ExprKind::Exists { expr, present: false }
-            if matches!(about(expr), About::Event | About::Link) =>
+            if matches!(about_operand(expr), About::Event | About::Link) =>
         {
             let mut owners = owners(trace, place, about(expr)).into_iter();
             owners.all(|owner| of(trace, place, expr, owner) == Val::Nil)
@@ -62,9 +62,15 @@ pub(crate) fn value(trace: &Trace, place: usize, expr: &FieldExpr) -> Val {
     of(trace, place, expr, Owner::default())
 }
 
-/// Whether an expression is true or false by itself, whatever the span has.
+/// Whether an expression is true or false by itself, whatever the span has. `!event.x` is: an event has a false one, or none has.
 pub(crate) fn is_condition(expr: &FieldExpr) -> bool {
-    expr.static_type() == Type::Bool && !matches!(expr.kind, ExprKind::Attribute(_))
+    match &expr.kind {
+        ExprKind::Attribute(_) => false,
+        ExprKind::Unary { op: UnaryOp::Not, expr: inside } => {
+            is_condition(inside) || matches!(about(inside), About::Event | About::Link)
+        }
+        _ => expr.static_type() == Type::Bool,
+    }
 }
 
 /// Whose attributes are in an expression.

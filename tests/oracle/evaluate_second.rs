@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use traceql_grammar::ast::{BinaryOp, SecondStage, Static};
 
-use crate::evaluate_metrics::{Series, number};
+use crate::evaluate_metrics::{Series, number, told_labels};
 use crate::evaluate_value::{Val, binary};
 
 /// Second stages, one after the other. Says if the rules do not decide.
@@ -51,7 +51,8 @@ fn best(series: &mut [Series], limit: i64, largest: bool, is_open: &mut bool) {
         here.sort_by(|one, other| {
             let (one, other) = (&series[*one], &series[*other]);
             let order = one.samples[&stamp].total_cmp(&other.samples[&stamp]);
-            let ties = tie(one, other).unwrap_or(Ordering::Equal);
+            let by_text = || told_labels(&one.labels).cmp(&told_labels(&other.labels));
+            let ties = tie(one, other).unwrap_or_else(by_text);
             if largest { order.reverse().then(ties) } else { order.then(ties.reverse()) }
         });
         let (kept, left) = here.split_at(limit.min(here.len()));
