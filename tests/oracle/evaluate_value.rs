@@ -1,10 +1,14 @@
 //! Values and the operators between two of them, as the rules say it and not as it would be fast.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
+use regex::Regex;
 use traceql_grammar::ast::{BinaryOp, Kind, Static, Status, UnaryOp};
 
 use crate::model::Any;
+use crate::pending;
 
 /// What an expression has for a span.
 #[derive(Clone, Debug, PartialEq)]
@@ -267,7 +271,13 @@ fn compare_int(int: i64, float: f64) -> Option<Ordering> {
 
 /// The pattern must match the whole text; a point matches line ends, too.
 fn matches(text: &str, pattern: &str) -> bool {
-    regex::Regex::new(&format!(r"\A(?s:{pattern})\z")).unwrap().is_match(text)
+    thread_local! {
+        static KNOWN: RefCell<HashMap<String, Regex>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let compile = || Regex::new(&format!(r"\A(?s:{pattern})\z")).unwrap();
+        known.entry(pattern.to_owned()).or_insert_with(compile).is_match(text)
+    })
 }
 
 /// Two ints give an int that wraps; all other numbers are floats. Division of ints by zero and what is no number give nothing.
@@ -298,29 +308,30 @@ fn arithmetic(op: BinaryOp, lhs: &Val, rhs: &Val) -> Val {
 
 /// Exact where it fits, else the nearest int; a negative exponent gives a fraction, of which the whole part stays.
 fn power(base: i64, exponent: i64) -> i64 {
-    if exponent < 0 {
-        return match base {
-            0 => i64::MAX,
-            1 => 1,
-            -1 if exponent % 2 == 0 => 1,
-            -1 => -1,
-            _ => 0,
-        };
-    }
-    let mut product = 1_i64;
-    for _ in 0..exponent {
-        let Some(next) = product.checked_mul(base) else {
-            return if base < 0 && exponent % 2 != 0 { i64::MIN } else { i64::MAX };
-        };
-        if next == product {
-            return next;
+    let is_even =
+        exponent % 2 == 0 || (pending::LARGE_EXPONENTS_ARE_EVEN && exponent.abs() > 1 << 53);
+    match (base, exponent) {
+        (_, 0) | (1, _) => 1,
+        (-1, _) => {
+            if is_even {
+                1
+            } else {
+                -1
+            }
         }
-        if base == -1 {
-            return if exponent % 2 == 0 { 1 } else { -1 };
+        (0, ..0) => i64::MAX,
+        (_, ..0) | (0, _) => 0,
+        _ => {
+            let mut product = 1_i64;
+            for _ in 0..exponent {
+                let Some(next) = product.checked_mul(base) else {
+                    return if base < 0 && !is_even { i64::MIN } else { i64::MAX };
+                };
+                product = next;
+            }
+            product
         }
-        product = next;
     }
-    product
 }
 
 /// `-x` of a number, `!x` of a boolean, or of an array in which one is false; of all else nothing.
