@@ -83,6 +83,9 @@ async fn the_engine_answers_as_the_rules_say() {
     let mut differences = 0;
     let mut round = 0;
     while shares.cases < cases && differences < most {
+        if round % 500 == 499 {
+            eprintln!("{} cases so far", shares.cases);
+        }
         let seed = seed * 1_000_003 + round;
         round += 1;
         let mut dice = Dice(seed);
@@ -97,6 +100,9 @@ async fn the_engine_answers_as_the_rules_say() {
                 shares.refused += 1;
                 continue;
             };
+            if pending::is_pending(&tree) {
+                continue;
+            }
             let question = Question { tree, text, ask };
             match check(&house.querier, &whole, &question).await {
                 Ok(answer) => shares.add(&question, &answer, splits),

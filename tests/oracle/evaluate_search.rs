@@ -46,13 +46,15 @@ impl Search<'_> {
                 Stage::Coalesce => {
                     next.push(Spanset { spans: all_spans(&spansets), attributes: Vec::new() });
                 }
-                // The earliest span of all that are left: places are in that order.
+                // The earliest span of all that are left, then the smallest id, then the first in the tree.
                 Stage::Traces => {
-                    let first = all_spans(&spansets).into_iter().min();
-                    next.push(Spanset {
-                        spans: first.into_iter().collect(),
-                        attributes: Vec::new(),
+                    let walk = self.trace.depth_first();
+                    let first = all_spans(&spansets).into_iter().min_by_key(|place| {
+                        let span = &self.trace.spans[*place];
+                        (span.start, span.id, walk.iter().position(|other| other == place))
                     });
+                    let spans = first.into_iter().collect();
+                    next.push(Spanset { spans, attributes: Vec::new() });
                 }
                 stage => {
                     for spanset in &spansets {
