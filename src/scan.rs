@@ -104,6 +104,14 @@ pub trait SpanSource: Send + Sync {
 
     /// Reads one unit. Traces outside the window may be in it.
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure>;
+
+    /// Reads some traces of a unit that was read before, by their ordinals in that batch, which ascend.
+    async fn read_some(
+        &self,
+        unit: &Unit,
+        traces: &[u32],
+        scan: &Scan,
+    ) -> Result<(Batch, ScanCost), Failure>;
 }
 
 impl ScanCost {

@@ -22,7 +22,7 @@ use vivace::store::{Store, keys};
 use vivace::tenant::TenantId;
 use vivace::trace::TraceId;
 use vivace::traceql::{
-    Ask, Error, EvalError, MetricsAsk, MetricsQuery, Partial, Query, Rank, Series, Slots,
+    Ask, Error, EvalError, MetricsAsk, MetricsQuery, Observed, Partial, Query, Rank, Series, Slots,
     TraceMatch, ValueSet, compile, compile_lenient, compile_metrics, compile_values, limit_of,
 };
 
@@ -230,9 +230,11 @@ fn observed<'a>(
     for part in parts {
         let mut partial = nothing();
         query.observe(&batch(part), &ask, &mut partial)?;
-        if query.counts_attributes() {
+        if query.counts_attributes()
+            && let Observed::Compared(spans) = query.observe(&part.stored, &ask, &mut nothing())?
+        {
             let keys = part.stored.attributes.keys().cloned().collect();
-            query.observe_attributes(&part.stored, &keys, &ask, &mut partial)?;
+            query.observe_attributes(&part.stored, &keys, &spans, &mut partial)?;
         }
         match &mut whole {
             Some(whole) => whole.merge(partial)?,

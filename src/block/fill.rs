@@ -140,20 +140,18 @@ fn attributes<'a>(
     find: &dyn Fn(&str) -> Option<&'a ArrayRef>,
 ) -> Result<BTreeMap<String, AttributeValues>, Error> {
     let rest = find("attributes_rest").map(rest_lists).transpose()?;
+    let mut rest = rest.map(|rest| rest.values_of(keys)).transpose()?.unwrap_or_default();
     let mut all = BTreeMap::new();
     for key in keys {
         let name = |scalar| Promoted { scope, key: key.clone(), scalar }.column_name();
         let typed = |scalar| find(&name(scalar)).map(Array::as_any);
-        let mut values = AttributeValues {
+        let values = AttributeValues {
             strings: find(&name(ScalarType::String)).map(strings).transpose()?,
             ints: typed(ScalarType::Int).and_then(|any| any.downcast_ref().cloned()),
             doubles: typed(ScalarType::Double).and_then(|any| any.downcast_ref().cloned()),
             bools: typed(ScalarType::Bool).and_then(|any| any.downcast_ref().cloned()),
-            rest: Vec::new(),
+            rest: rest.remove(key.as_str()).unwrap_or_default(),
         };
-        if let Some(rest) = &rest {
-            values.rest = rest.values_of(key)?;
-        }
         let AttributeValues { strings, ints, doubles, bools, rest } = &values;
         let typed = strings.is_some() || ints.is_some() || doubles.is_some() || bools.is_some();
         if typed || !rest.is_empty() {
@@ -162,6 +160,9 @@ fn attributes<'a>(
     }
     Ok(all)
 }
+
+/// Values of one key, rows ascending.
+type ByRow = Vec<(u32, Value)>;
 
 /// `attributes_rest` of a set of owners.
 pub(super) struct RestLists<'a> {
@@ -191,24 +192,36 @@ impl RestLists<'_> {
         range(self.list, owner)
     }
 
-    fn values_of(&self, key: &str) -> Result<Vec<(u32, Value)>, Error> {
+    /// The values of some keys by row, in one pass.
+    fn values_of<'k>(&self, keys: &'k BTreeSet<String>) -> Result<BTreeMap<&'k str, ByRow>, Error> {
         let dictionary = self.keys.values();
-        let codes: Vec<bool> =
-            (0..dictionary.len()).map(|at| dictionary.value(at) == key).collect();
-        let mut values = Vec::new();
-        if !codes.contains(&true) {
-            return Ok(values);
+        let mut found: Vec<(&str, ByRow)> = Vec::new();
+        let mut places: Vec<Option<usize>> = Vec::with_capacity(dictionary.len());
+        for key in dictionary {
+            let wanted = keys.get(key.unwrap_or_default()).filter(|_| key.is_some());
+            places.push(wanted.map(|key| {
+                // A dictionary may have an entry twice.
+                found.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+                    found.push((key, Vec::new()));
+                    found.len() - 1
+                })
+            }));
+        }
+        if found.is_empty() {
+            return Ok(BTreeMap::new());
         }
         for owner in 0..self.list.len() {
             for entry in self.of(owner) {
-                let wanted = self.keys.key(entry).is_some_and(|code| codes[code]);
-                if wanted && self.types.value(entry) & DUPLICATE == 0 {
+                let place = self.keys.key(entry).and_then(|code| places[code]);
+                if let Some(place) = place
+                    && self.types.value(entry) & DUPLICATE == 0
+                {
                     let row = u32::try_from(owner).expect("a unit has less than 4 Gi rows");
-                    values.push((row, Value::decode(self.values.value(entry))?));
+                    found[place].1.push((row, Value::decode(self.values.value(entry))?));
                 }
             }
         }
-        Ok(values)
+        Ok(found.into_iter().collect())
     }
 }
 

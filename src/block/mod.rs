@@ -15,7 +15,7 @@
 //!
 //! **Row order** of `spans.parquet`: traces by (minute of their start, root service, root name, trace id); inside a trace the depth-first
 //! pre-order of the span tree, siblings and tops by (start, span id, kind). A span without a parent in the block is a top. A trace's rows
-//! are contiguous and lie in one row group, unless the trace alone is larger than one (256 Ki rows).
+//! are contiguous and lie in one row group, unless the trace alone is larger than one (64 Ki rows).
 //!
 //! | column of `spans.parquet` | type | what |
 //! |---|---|---|

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::columns::{Layout, TraceTable};
 
 /// Rows of a row group: small groups cost under 3 % of size and buy pruning.
-pub(super) const ROW_GROUP_ROWS: usize = 256 * 1024;
+pub(super) const ROW_GROUP_ROWS: usize = 64 * 1024;
 
 const MINUTE_NANOS: u64 = 60_000_000_000;
 

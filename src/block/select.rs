@@ -1,6 +1,7 @@
 //! Units of a block as batches: a block's answer to a scan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::compute::concat_batches;
@@ -51,6 +52,20 @@ impl SpanSource for Block {
         cost.traces = batch.traces.len() as u64;
         Ok((batch, cost))
     }
+
+    async fn read_some(
+        &self,
+        unit: &Unit,
+        traces: &[u32],
+        scan: &Scan,
+    ) -> Result<(Batch, ScanCost), Failure> {
+        let mut cost = ScanCost::default();
+        let batch = self.batch_of(unit.index, traces, &scan.projection, &mut cost).await;
+        let batch = batch.map_err(|error| {
+            Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(&error)))
+        })?;
+        Ok((batch, cost))
+    }
 }
 
 impl Block {
@@ -76,6 +91,9 @@ impl Block {
         let zone = &self.index.zones.units[unit];
         let resources = self.resource_table(cost).await?;
         let traces = Arc::clone(&self.trace_tables(cost).await?[unit]);
+        if *projection == Projection::default() {
+            return Ok(Batch { traces, ..Batch::default() });
+        }
         let mask = self.mask(projection);
         let first = zone.first_row_group as usize;
         let row_groups = (first..first + zone.row_groups as usize).collect();
@@ -96,6 +114,46 @@ impl Block {
                     parts => concat_batches(&parts[0].schema(), parts)?,
                 };
                 fill(&whole, &projection, traces, &resources)
+            })
+            .await
+    }
+
+    /// Some traces of a unit.
+    async fn batch_of(
+        &self,
+        unit: usize,
+        traces: &[u32],
+        projection: &Projection,
+        cost: &mut ScanCost,
+    ) -> Result<Batch, Error> {
+        let zone = &self.index.zones.units[unit];
+        let resources = self.resource_table(cost).await?;
+        let all = Arc::clone(&self.trace_tables(cost).await?[unit]);
+        let rows = traces.iter().map(|trace| {
+            let rows = all.rows(*trace as usize);
+            zone.first_row + rows.start as u64..zone.first_row + rows.end as u64
+        });
+        let (row_groups, selection) = self.select(&joined(rows));
+        let fetch = Fetch {
+            object: BlockObject::Spans,
+            metadata: &self.index.spans,
+            mask: self.mask(projection),
+            row_groups,
+            selection: Some(selection),
+        };
+        let parts = self.fetch(fetch, cost).await?;
+        let (projection, traces) = (projection.clone(), traces.to_vec());
+        self.cpu
+            .run(move || {
+                let traces = Arc::new(all.some(&traces));
+                match &parts[..] {
+                    [part] => fill(part, &projection, traces, &resources),
+                    [] => Ok(Batch { traces, ..Batch::default() }),
+                    parts => {
+                        let whole = concat_batches(&parts[0].schema(), parts)?;
+                        fill(&whole, &projection, traces, &resources)
+                    }
+                }
             })
             .await
     }
@@ -159,6 +217,18 @@ impl Block {
             .collect::<Vec<_>>();
         ProjectionMask::leaves(schema, leaves)
     }
+}
+
+/// Ascending ranges, neighbours made one.
+fn joined(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range),
+        }
+    }
+    joined
 }
 
 /// Names of wanted columns. Keys may hold dots, so paths are compared part by part.

@@ -57,6 +57,35 @@ impl TraceTable {
         self.first_row.last().map_or(0, |row| *row as usize)
     }
 
+    /// Some of the traces, in the order given.
+    #[must_use]
+    pub fn some(&self, traces: &[u32]) -> Self {
+        let of = |column: &[u32]| traces.iter().map(|trace| column[*trace as usize]).collect();
+        let times = |column: &[u64]| traces.iter().map(|trace| column[*trace as usize]).collect();
+        let mut some = Self {
+            id: traces.iter().map(|trace| self.id[*trace as usize]).collect(),
+            first_row: vec![0],
+            start: times(&self.start),
+            end: times(&self.end),
+            root: of(&self.root),
+            root_service: of(&self.root_service),
+            root_name: of(&self.root_name),
+            first_service: vec![0],
+            services: Vec::new(),
+            strings: self.strings.clone(),
+        };
+        let mut rows = 0;
+        for trace in traces {
+            let trace = *trace as usize;
+            rows += self.first_row[trace + 1] - self.first_row[trace];
+            some.first_row.push(rows);
+            some.services.extend_from_slice(self.services(trace));
+            let services = u32::try_from(some.services.len()).expect("no more than in the whole");
+            some.first_service.push(services);
+        }
+        some
+    }
+
     /// Empty if there is no root.
     pub fn root_service(&self, trace: usize) -> &str {
         self.strings.text(self.root_service[trace])

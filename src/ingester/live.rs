@@ -63,11 +63,29 @@ impl SpanSource for LiveSource {
     }
 
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
-        let (index, projection) = (Arc::clone(&self.index), scan.projection.clone());
         let run = self.runs()[unit.index].clone();
+        Ok(self.batch(run.collect(), scan).await)
+    }
+
+    async fn read_some(
+        &self,
+        unit: &Unit,
+        traces: &[u32],
+        scan: &Scan,
+    ) -> Result<(Batch, ScanCost), Failure> {
+        let first = self.runs()[unit.index].start;
+        let traces = traces.iter().map(|trace| first + *trace as usize);
+        Ok(self.batch(traces.collect(), scan).await)
+    }
+}
+
+impl LiveSource {
+    /// Some traces, by their places among all.
+    async fn batch(&self, places: Vec<usize>, scan: &Scan) -> (Batch, ScanCost) {
+        let (index, projection) = (Arc::clone(&self.index), scan.projection.clone());
         let made = move || {
             let chunks = index.spans();
-            let groups = index.groups().traces[run].iter();
+            let groups = places.into_iter().map(|place| &index.groups().traces[place]);
             let traces = groups.map(|group| (group.id, group.rows.clone()));
             let layout = Layout::of(&chunks, traces, &|row| content_hash(&chunks, row));
             batch(&chunks, &layout, &projection)
@@ -79,7 +97,7 @@ impl SpanSource for LiveSource {
             units_read: 1,
             ..ScanCost::default()
         };
-        Ok((batch, cost))
+        (batch, cost)
     }
 }
 

@@ -10,15 +10,15 @@ use super::names::Names;
 use super::sources::{Job, Sources};
 use super::split::Group;
 use super::{Cost, MetricsAnswer, MetricsRequest, Querier, TagScope, refused};
-use crate::columns::{Batch, batch};
+use crate::columns::{Batch, Projection, batch};
 use crate::failure::Failure;
 use crate::scan::{Scan, ScanCost};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
-use crate::traceql::{MetricsAsk, MetricsQuery, Partial, compile_metrics};
+use crate::traceql::{ComparedSpans, MetricsAsk, MetricsQuery, Observed, Partial, compile_metrics};
 
-/// Attributes whose values are in memory at once: 256 Ki spans have about 1 MB of each.
-const KEYS_AT_ONCE: usize = 32;
+/// Attributes whose values are in memory at once: 64 Ki spans have about 0.3 MB of one that has a column, and at most 256 do.
+const KEYS_AT_ONCE: usize = 256;
 
 /// What all jobs of a metrics query share.
 struct Run {
@@ -117,12 +117,14 @@ impl Querier {
         let observe = move || {
             let all = |_: TraceId| true;
             let (layout, chunks) = (assembled.layout(), assembled.spans());
-            if !run.observe(&batch(&chunks, &layout, &run.scan.projection), &all)? {
+            let Observed::Compared(spans) =
+                run.observe(&batch(&chunks, &layout, &run.scan.projection), &all)?
+            else {
                 return Ok(());
-            }
+            };
             for keys in &keys {
                 let projection = run.scan_of(keys).projection;
-                run.observe_attributes(&batch(&chunks, &layout, &projection), keys, &all)?;
+                run.observe_attributes(&batch(&chunks, &layout, &projection), keys, &spans)?;
             }
             Ok(())
         };
@@ -141,17 +143,14 @@ impl Querier {
         run.cost.lock().add_scan(cost);
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
         let observe = move || shared.observe(&batch, &|id| !split.contains(&id.fold()));
-        if !self.cpu.run(observe).await? {
-            return Ok(());
-        }
+        let Observed::Compared(spans) = self.cpu.run(observe).await? else { return Ok(()) };
+        let spans = Arc::new(spans);
         for keys in keys {
             let (batch, cost) = source.read(&unit, &run.scan_of(keys)).await?;
             // The spans were counted before.
             run.cost.lock().inspected_bytes += cost.bytes;
-            let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
-            let keys = Arc::clone(keys);
-            let observe =
-                move || shared.observe_attributes(&batch, &keys, &|id| !split.contains(&id.fold()));
+            let (shared, keys, spans) = (Arc::clone(run), Arc::clone(keys), Arc::clone(&spans));
+            let observe = move || shared.observe_attributes(&batch, &keys, &spans);
             self.cpu.run(observe).await?;
         }
         Ok(())
@@ -168,11 +167,10 @@ fn cut<T>(series: &mut Vec<T>, max: usize) -> bool {
 }
 
 impl Run {
-    /// The question with the values of some attributes.
+    /// The question for the values of some attributes.
     fn scan_of(&self, keys: &BTreeSet<String>) -> Scan {
-        let mut scan = self.scan.clone();
-        scan.projection.attributes.extend(keys.iter().cloned());
-        scan
+        let projection = Projection { attributes: keys.clone(), ..Projection::default() };
+        Scan { projection, ..self.scan.clone() }
     }
 
     fn take(&self) -> Partial {
@@ -186,7 +184,7 @@ impl Run {
         &self,
         batch: &Batch,
         is_wanted: &(dyn Fn(TraceId) -> bool + Sync),
-    ) -> Result<bool, Failure> {
+    ) -> Result<Observed, Failure> {
         let mut partial = self.take();
         let seen = self.query.observe(batch, &MetricsAsk { is_wanted }, &mut partial);
         self.partials.lock().push(partial);
@@ -197,11 +195,10 @@ impl Run {
         &self,
         batch: &Batch,
         keys: &BTreeSet<String>,
-        is_wanted: &(dyn Fn(TraceId) -> bool + Sync),
+        spans: &ComparedSpans,
     ) -> Result<(), Failure> {
         let mut partial = self.take();
-        let ask = MetricsAsk { is_wanted };
-        let seen = self.query.observe_attributes(batch, keys, &ask, &mut partial);
+        let seen = self.query.observe_attributes(batch, keys, spans, &mut partial);
         self.partials.lock().push(partial);
         seen.map_err(Failure::invalid)
     }

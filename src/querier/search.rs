@@ -15,6 +15,9 @@ use crate::tenant::TenantId;
 use crate::trace::TraceId;
 use crate::traceql::{Ask, Query, Rank, TraceMatch, compile};
 
+/// A unit of which more than one row in so many is wanted is read whole.
+const WHOLE_SHARE: u64 = 2;
+
 /// The matches so far: by the query's order, newest first; never more than the limit.
 struct Best {
     limit: usize,
@@ -49,6 +52,8 @@ struct Run {
     query: Query,
     request: SearchRequest,
     scan: Scan,
+    /// The columns that tell which traces are worth reading.
+    first_look: Scan,
     best: Mutex<Best>,
     cost: Mutex<Cost>,
 }
@@ -71,8 +76,9 @@ impl Querier {
         };
         let limit = query.limit().map_or(request.limit, |own| own.min(request.limit));
         let best = Best { limit, is_ordered: query.is_ordered(), found: BTreeMap::new() };
-        let run =
-            Arc::new(Run { query, request, scan, best: Mutex::new(best), cost: Mutex::default() });
+        let first_look = Scan { projection: query.first_look().clone(), ..scan.clone() };
+        let (best, cost) = (Mutex::new(best), Mutex::default());
+        let run = Arc::new(Run { query, request, scan, first_look, best, cost });
         if !run.query.is_never() {
             for (number, tenant) in tenants.iter().enumerate() {
                 let sources = self.sources(tenant, &run.scan.window).await?;
@@ -104,9 +110,12 @@ impl Querier {
             let found = self.cpu.run(evaluate).await?;
             run.best.lock().add(tenant, found);
         }
-        let jobs = sources.jobs(&run.scan, self);
-        let work: Vec<_> =
-            jobs.into_iter().map(|job| self.search_job(run, tenant, sources, job)).collect();
+        let mut jobs = sources.jobs(&run.scan, self).into_iter();
+        // Mostly the newest unit has all that is wanted.
+        if let Some(job) = jobs.next() {
+            self.search_job(run, tenant, sources, job).await?;
+        }
+        let work: Vec<_> = jobs.map(|job| self.search_job(run, tenant, sources, job)).collect();
         futures::stream::iter(work)
             .buffer_unordered(self.config.concurrent_units)
             .try_collect::<()>()
@@ -125,7 +134,26 @@ impl Querier {
         if !run.best.lock().wants(unit.last_start, TraceId::default()) {
             return Ok(());
         }
-        let (batch, cost) = source.read(&unit, &run.scan).await?;
+        let (batch, cost) = source.read(&unit, &run.first_look).await?;
+        run.cost.lock().add_scan(cost);
+        let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
+        let look = move || {
+            let found = shared.candidates(&batch, &|id| split.contains(&id.fold()));
+            let rows: usize =
+                found.iter().map(|trace| batch.traces.rows(*trace as usize).len()).sum();
+            (found, rows as u64)
+        };
+        let (traces, rows) = self.cpu.run(look).await;
+        if traces.is_empty() {
+            return Ok(());
+        }
+        let (batch, mut cost) = if rows * WHOLE_SHARE > unit.rows {
+            source.read(&unit, &run.scan).await?
+        } else {
+            source.read_some(&unit, &traces, &run.scan).await?
+        };
+        // The unit was counted when it was looked at.
+        (cost.units_read, cost.rows, cost.traces) = (0, 0, 0);
         run.cost.lock().add_scan(cost);
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
         let evaluate = move || shared.evaluate(&batch, &|id| split.contains(&id.fold()));
@@ -136,6 +164,20 @@ impl Querier {
 }
 
 impl Run {
+    /// The traces of a unit that are worth reading.
+    fn candidates(
+        &self,
+        batch: &Batch,
+        is_elsewhere: &(dyn Fn(TraceId) -> bool + Sync),
+    ) -> Vec<u32> {
+        let wanted =
+            |id: TraceId, start: u64| !is_elsewhere(id) && self.best.lock().wants(start, id);
+        let window = self.request.window.clone();
+        let ask = Ask { window, spans_per_spanset: 0, wanted: &wanted };
+        let newest_max = self.best.lock().limit;
+        self.query.candidates(batch, &ask, newest_max)
+    }
+
     fn evaluate(
         &self,
         batch: &Batch,

@@ -37,6 +37,7 @@ impl Querier {
             projection: query.projection().clone(),
             need: query.need(),
         };
+        let inside = Scan { projection: query.projection_inside().clone(), ..scan.clone() };
         let mut values = ValueSet::default();
         let mut cost = super::Cost::default();
         for tenant in tenants {
@@ -44,7 +45,8 @@ impl Querier {
             cost.add(sources.cost);
             for part in self.batches(&sources, &scan) {
                 let is_whole = matches!(part, Part::Split(_));
-                let (batch, read) = self.read(&sources, &scan, part).await?;
+                let scan = if part.starts_in(&request.window) { &inside } else { &scan };
+                let (batch, read) = self.read(&sources, scan, part).await?;
                 cost.add_scan(read);
                 let (query, window) = (Arc::clone(&query), request.window.clone());
                 let split = Arc::clone(&sources.split);
@@ -204,6 +206,18 @@ impl Querier {
 enum Part {
     Split(super::split::Group),
     Unit(Job),
+}
+
+impl Part {
+    /// Whether all traces surely start in the window.
+    fn starts_in(&self, window: &RangeInclusive<u64>) -> bool {
+        match self {
+            Self::Split(_) => false,
+            Self::Unit(Job { unit, .. }) => {
+                window.contains(&unit.first_start) && window.contains(&unit.last_start)
+            }
+        }
+    }
 }
 
 fn ranked(values: &ValueSet, limit: usize) -> Vec<TagValue> {

@@ -34,7 +34,7 @@ impl<'a> Rows<'a> {
                     .iter()
                     .map(|row| self.eval(argument, Place::span(*row as usize)))
                     .filter(|value| !value.is_nil())
-                    .map(|value| value.group_key())
+                    .map(|value| value.canonical().group_key())
                     .collect();
                 Some(Val::Int(i64::try_from(values.len()).unwrap_or(i64::MAX)))
             }

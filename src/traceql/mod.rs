@@ -45,7 +45,8 @@ use crate::scan::Need;
 use crate::trace::{SpanId, TraceId, Value};
 
 pub use self::metrics::{
-    Exemplar, MetricsAsk, MetricsQuery, Partial, Series, Slots, compile_metrics,
+    ComparedSpans, Exemplar, MetricsAsk, MetricsQuery, Observed, Partial, Series, Slots,
+    compile_metrics,
 };
 pub use self::order::Rank;
 pub use self::values::{TagType, TagValue, ValueQuery, ValueSet, compile_values};
@@ -56,6 +57,7 @@ pub use traceql_grammar::Error;
 pub struct Query {
     plan: Plan,
     projection: Projection,
+    first_look: Projection,
     limit: Option<usize>,
     /// Whether it is `{}`.
     keeps_all: bool,
@@ -204,7 +206,8 @@ impl Query {
         let keeps_all = matches!(&pipeline.stages[..],
             [ast::Stage::Spansets(ast::SpansetExpr::Filter(condition))]
                 if condition.kind == ast::ExprKind::Static(ast::Static::Bool(true)));
-        Ok(Self { projection: need::projection(&plan), plan, limit: None, keeps_all })
+        let (projection, first_look) = (need::projection(&plan), need::first_fields(&plan));
+        Ok(Self { plan, projection, first_look, limit: None, keeps_all })
     }
 
     /// The most traces that the query itself asks for.
@@ -220,6 +223,44 @@ impl Query {
     /// All columns that [`Query::evaluate`] reads.
     pub fn projection(&self) -> &Projection {
         &self.projection
+    }
+
+    /// The columns that [`Query::candidates`] reads, seldom all of [`Query::projection`].
+    pub fn first_look(&self) -> &Projection {
+        &self.first_look
+    }
+
+    /// Which traces of a batch are worth reading whole, by their ordinals, ascending. The batch needs the columns of
+    /// [`Query::first_look`] only. Where the first condition decides, no more than the `newest_max` newest are.
+    pub fn candidates(&self, batch: &Batch, ask: &Ask<'_>, newest_max: usize) -> Vec<u32> {
+        let traces = &batch.traces;
+        let bounds: Vec<Option<bool>> =
+            (0..traces.len()).map(|trace| window::by_bounds(batch, trace, &ask.window)).collect();
+        let is_asked = |trace: usize| {
+            bounds[trace] != Some(false) && (ask.wanted)(traces.id[trace], traces.start[trace])
+        };
+        let asked: Vec<bool> = (0..traces.len()).map(is_asked).collect();
+        if self.is_never() || !asked.contains(&true) {
+            return Vec::new();
+        }
+        let within = asked.contains(&false).then(|| window::rows_of(batch, &asked));
+        let rows = self.rows(batch);
+        let may_match = Run::new(&rows, &self.plan, within).candidates();
+        let (mut sure, mut found): (Vec<u32>, Vec<u32>) = (0..)
+            .take(traces.len())
+            .filter(|trace| asked[*trace as usize] && may_match[*trace as usize])
+            .partition(|trace| bounds[*trace as usize] == Some(true));
+        let decides = matches!(self.plan.stages[..], [Stage::Spansets(Spansets::Filter(_))]);
+        if decides && !self.is_ordered() && sure.len() > newest_max {
+            sure.select_nth_unstable_by_key(newest_max, |trace| {
+                let trace = *trace as usize;
+                (std::cmp::Reverse(traces.start[trace]), traces.id[trace])
+            });
+            sure.truncate(newest_max);
+        }
+        found.append(&mut sure);
+        found.sort_unstable();
+        found
     }
 
     /// What a trace must have somewhere in its spans to be in the answer.

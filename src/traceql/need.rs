@@ -27,9 +27,60 @@ pub(super) fn fields(plan: &Plan) -> Projection {
         projection.columns.insert(SpanColumn::Tree);
     }
     if stages_take_first(&plan.stages) {
-        projection.columns.extend([SpanColumn::SpanId, SpanColumn::Start]);
+        projection.columns.extend([SpanColumn::SpanId, SpanColumn::Start, SpanColumn::Kind]);
     }
     projection
+}
+
+/// The columns that tell which traces the first stage may leave something of.
+pub(super) fn first_fields(plan: &Plan) -> Projection {
+    let mut projection = Projection::default();
+    if let Some(Stage::Spansets(expr)) = plan.stages.first() {
+        add_spansets(&mut projection, plan, expr);
+    }
+    projection
+}
+
+fn add_spansets(projection: &mut Projection, plan: &Plan, expr: &Spansets) {
+    match expr {
+        Spansets::Filter(filter) => add_expr(projection, &plan.filters[*filter]),
+        // What the other side is decides nothing yet.
+        Spansets::Structural { form: Form::Negated, rhs: kept, .. }
+        | Spansets::Without(kept, _) => {
+            add_spansets(projection, plan, kept);
+        }
+        Spansets::Both(lhs, rhs)
+        | Spansets::Either(lhs, rhs)
+        | Spansets::Structural { lhs, rhs, .. } => {
+            add_spansets(projection, plan, lhs);
+            add_spansets(projection, plan, rhs);
+        }
+        Spansets::Pipeline(stages) => {
+            if let Some(Stage::Spansets(expr)) = stages.first() {
+                add_spansets(projection, plan, expr);
+            }
+        }
+    }
+}
+
+fn add_expr(projection: &mut Projection, expr: &Expr) {
+    match expr {
+        Expr::Constant(_) => {}
+        Expr::Field(field) | Expr::Test(Test { field, .. }) => add_field(projection, field),
+        Expr::Not(inner) | Expr::Neg(inner) => add_expr(projection, inner),
+        Expr::Exists { expr: inner, .. } | Expr::Each { expr: inner, .. } => {
+            add_expr(projection, inner);
+        }
+        Expr::And(items) | Expr::Or(items) => {
+            for item in items {
+                add_expr(projection, item);
+            }
+        }
+        Expr::Binary { lhs, rhs, .. } => {
+            add_expr(projection, lhs);
+            add_expr(projection, rhs);
+        }
+    }
 }
 
 /// Adds what reading the field takes.

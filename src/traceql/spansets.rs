@@ -144,7 +144,8 @@ impl<'a> Run<'a> {
             Stage::Traces => {
                 let batch = self.rows.batch;
                 let first = rows_of(input).into_iter().min_by_key(|row| {
-                    (batch.start[*row as usize], batch.span_id[*row as usize], *row)
+                    let at = *row as usize;
+                    (batch.start[at], batch.span_id[at], batch.kind[at], *row)
                 });
                 let members = Members::List(first.into_iter().collect());
                 output.push(Spanset { members, attributes: Vec::new() });
@@ -223,7 +224,7 @@ impl<'a> Run<'a> {
         let mut groups: Vec<(Val<'a>, Vec<u32>)> = Vec::new();
         let mut places: HashMap<Vec<u8>, usize, foldhash::fast::FixedState> = HashMap::default();
         for row in spanset.members.into_rows() {
-            let value = self.rows.eval(expr, Place::span(row as usize));
+            let value = self.rows.eval(expr, Place::span(row as usize)).canonical();
             let place = *places.entry(value.group_key()).or_insert(groups.len());
             match groups.get_mut(place) {
                 Some((_, rows)) => rows.push(row),

@@ -165,7 +165,17 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// Equal for equal values of one type: `1`, `1.0`, `"1"` and `1ns` are four groups.
+    /// As it stands for its group: there is one zero, and one NaN.
+    pub(super) fn canonical(self) -> Self {
+        match self {
+            // The pattern takes both zeros.
+            Self::Float(0.0) => Self::Float(0.0),
+            Self::Float(value) if value.is_nan() => Self::Float(f64::NAN),
+            other => other,
+        }
+    }
+
+    /// Equal for equal values of one type: `1`, `1.0`, `"1"` and `1ns` are four groups. The value must be [`Val::canonical`].
     pub(super) fn group_key(&self) -> Vec<u8> {
         let tag = match self {
             Self::Nil => 0,

@@ -14,7 +14,7 @@ use super::rows::{Place, Rows};
 use super::value::{Val, kind_text, status_text};
 use super::window;
 use super::{Query, compile_lenient, need};
-use crate::columns::{Batch, Projection, Strings};
+use crate::columns::{Batch, Projection, SpanColumn, Strings};
 use crate::scan::Need;
 use crate::trace::{TraceId, Value};
 
@@ -24,6 +24,7 @@ pub struct ValueQuery {
     field: Attribute,
     filter: Query,
     projection: Projection,
+    inside: Projection,
 }
 
 /// The type of a value, as the tag endpoints name it.
@@ -62,15 +63,21 @@ pub fn compile_values(attribute: &str, filter: &str) -> Result<ValueQuery, Error
     // The words of the language's own refusal of `parent`.
     super::compile(&format!("{{ {field} != nil }}"))?;
     let filter = compile_lenient(filter);
-    let mut projection = filter.projection().clone();
-    need::add_field(&mut projection, &field);
-    Ok(ValueQuery { field, filter, projection })
+    let mut inside = filter.first_look().clone();
+    need::add_field(&mut inside, &field);
+    let projection = inside.clone().with([SpanColumn::Start, SpanColumn::Duration]);
+    Ok(ValueQuery { field, filter, projection, inside })
 }
 
 impl ValueQuery {
     /// The columns that [`ValueQuery::collect`] reads.
     pub fn projection(&self) -> &Projection {
         &self.projection
+    }
+
+    /// What of them it reads of traces that all start in the window.
+    pub fn projection_inside(&self) -> &Projection {
+        &self.inside
     }
 
     /// What a trace must have to add anything.

@@ -10,18 +10,22 @@ use crate::trace::TraceId;
 
 /// Whether a span of the trace overlaps the window (Unix nanoseconds).
 pub(super) fn has(batch: &Batch, trace: usize, window: &RangeInclusive<u64>) -> bool {
+    by_bounds(batch, trace, window).unwrap_or_else(|| {
+        batch.traces.rows(trace).any(|row| {
+            let start = batch.start[row];
+            start <= *window.end() && start.saturating_add(batch.duration[row]) >= *window.start()
+        })
+    })
+}
+
+/// The same without looking at spans; `None` where only they can tell.
+pub(super) fn by_bounds(batch: &Batch, trace: usize, window: &RangeInclusive<u64>) -> Option<bool> {
     let (start, end) = (batch.traces.start[trace], batch.traces.end[trace]);
     if end < *window.start() || start > *window.end() {
-        return false;
+        return Some(false);
     }
-    if window.contains(&start) || window.contains(&end) {
-        // The span that starts first, or the one that ends last, does.
-        return true;
-    }
-    batch.traces.rows(trace).any(|row| {
-        let start = batch.start[row];
-        start <= *window.end() && start.saturating_add(batch.duration[row]) >= *window.start()
-    })
+    // The span that starts first, or the one that ends last, does.
+    (window.contains(&start) || window.contains(&end)).then_some(true)
 }
 
 /// The rows of the wanted traces in the window; `None` if there are none.

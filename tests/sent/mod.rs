@@ -38,7 +38,8 @@ pub(crate) fn dealt(spans: &[Sent], parts: usize, seed: u64) -> Vec<Vec<Sent>> {
     let mut dice = Dice(seed);
     let mut dealt = vec![Vec::new(); parts];
     for sent in spans {
-        dealt[usize::try_from(dice.below(parts as u64)).unwrap()].push(sent.clone());
+        dealt[usize::try_from(dice.below(parts as u64)).expect("fewer parts than addresses")]
+            .push(sent.clone());
     }
     dealt
 }

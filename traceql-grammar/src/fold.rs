@@ -167,6 +167,21 @@ pub fn int_power(base: i64, exponent: i64) -> i64 {
     if let Some(exact) = u32::try_from(exponent).ok().and_then(|small| base.checked_pow(small)) {
         return exact;
     }
+    if exponent > 0 {
+        // Too large; a float would not know any more whether the exponent is even.
+        return match base {
+            0 | 1 => base,
+            -1 => {
+                if exponent % 2 == 0 {
+                    1
+                } else {
+                    -1
+                }
+            }
+            _ if base < 0 && exponent % 2 != 0 => i64::MIN,
+            _ => i64::MAX,
+        };
+    }
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

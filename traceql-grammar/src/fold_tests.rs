@@ -99,6 +99,11 @@ fn a_folded_constant_spans_the_whole_expression() {
 #[test]
 fn the_power_of_ints_is_exact_or_the_end_of_the_range() {
     let cases = [
+        (-1, i64::MAX, -1),
+        (-1, i64::MAX - 1, 1),
+        (-3, i64::MAX, i64::MIN),
+        (-3, i64::MAX - 1, i64::MAX),
+        (1, i64::MAX, 1),
         (2, 10, 1024),
         (-3, 3, -27),
         (3, 39, 4_052_555_153_018_976_267),

@@ -94,7 +94,7 @@ impl Comparison {
     }
 
     /// The picked spans, each on its side.
-    pub(super) fn split<'a>(&self, rows: &'a Rows<'a>, picked: &'a Picked) -> Split<'a> {
+    pub(super) fn split(&self, rows: &Rows<'_>, picked: Picked) -> ComparedSpans {
         let selected = rows.truth(&self.selection, Owner::Span, None);
         let is_within =
             |start: u64| self.window.is_none_or(|(after, until)| after < start && start <= until);
@@ -103,7 +103,7 @@ impl Comparison {
             u8::from(selected.value(row) && is_within(rows.batch.start[row]))
         };
         let sides = picked.rows.iter().map(side).collect();
-        Split { rows, picked, sides }
+        ComparedSpans { picked, sides }
     }
 
     pub(super) fn finish(&self, compared: Compared, slots: usize) -> Vec<Row> {
@@ -167,15 +167,15 @@ impl Counts {
     }
 }
 
-/// Picked spans, each on its side.
-pub(super) struct Split<'a> {
-    rows: &'a Rows<'a>,
-    picked: &'a Picked,
+/// The spans of a batch that are compared, each on its side.
+#[derive(Debug)]
+pub struct ComparedSpans {
+    picked: Picked,
     /// 1 if it is selected.
     sides: Vec<u8>,
 }
 
-impl Split<'_> {
+impl ComparedSpans {
     /// The spans of each code, by side.
     fn count(&self, codes: &[u32], count: usize) -> Vec<[Counts; 2]> {
         let mut counts: Vec<[Counts; 2]> = vec![<[Counts; 2]>::default(); count];
@@ -191,13 +191,18 @@ impl Compared {
     ///
     /// # Errors
     /// If there are too many distinct values for `max` samples.
-    pub(super) fn add_common(&mut self, split: &Split<'_>, max: usize) -> Result<(), EvalError> {
+    pub(super) fn add_common(
+        &mut self,
+        rows: &Rows<'_>,
+        split: &ComparedSpans,
+        max: usize,
+    ) -> Result<(), EvalError> {
         for intrinsic in INTRINSICS {
-            self.add_field(split, &Attribute::Intrinsic(intrinsic), max)?;
+            self.add_field(rows, split, &Attribute::Intrinsic(intrinsic), max)?;
         }
-        let batch = split.rows.batch;
+        let batch = rows.batch;
         let service = Attribute::Named { scope: Scope::Resource, name: SERVICE_NAME.to_owned() };
-        self.add_field(split, &service, max)?;
+        self.add_field(rows, split, &service, max)?;
         let (codes, resources) = resources(batch, &split.picked.rows);
         let counted = split.count(&codes, resources.len());
         for (resource, counts) in resources.into_iter().zip(&counted) {
@@ -210,7 +215,12 @@ impl Compared {
                     let is_first = !attributes[..index].iter().any(|(known, _)| known == name);
                     let field = Attribute::Named { scope, name: name.clone() };
                     if is_first && field != service {
-                        self.add_counts(&field.to_string(), &Val::of_value(value), counts, max)?;
+                        self.add_counts(
+                            &field.to_string(),
+                            &Val::of_value(value).canonical(),
+                            counts,
+                            max,
+                        )?;
                     }
                 }
             }
@@ -224,11 +234,12 @@ impl Compared {
     /// If there are too many distinct values for `max` samples.
     pub(super) fn add_field(
         &mut self,
-        split: &Split<'_>,
+        rows: &Rows<'_>,
+        split: &ComparedSpans,
         field: &Attribute,
         max: usize,
     ) -> Result<(), EvalError> {
-        let Coded { codes, values } = Coded::of(split.rows, field, &split.picked.rows);
+        let Coded { codes, values } = Coded::of(rows, field, &split.picked.rows);
         let key = field.to_string();
         for (value, counts) in values.iter().zip(&split.count(&codes, values.len())) {
             match value {

@@ -9,13 +9,13 @@ use traceql_grammar::ast::{self, Attribute, Hint, Intrinsic, MetricsFirst, Metri
 use super::super::rows::{Place, Rows};
 use super::super::{EvalError, Query, need, window};
 use super::cells::{Buckets, Cells, Distinct, Grid};
-use super::compare::{Compared, Comparison};
+use super::compare::{Compared, ComparedSpans, Comparison};
 use super::exemplars::Exemplars;
 use super::groups::{Grouping, Groups};
 use super::picked::{Coded, Number, Picked, numbers};
 use super::second::{self, Row};
 use super::slots::Slots;
-use super::{MetricsAsk, finish};
+use super::{MetricsAsk, Observed, finish};
 use crate::columns::{Batch, Projection, SpanColumn};
 use crate::scan::Need;
 
@@ -110,7 +110,7 @@ impl Function {
         }
     }
 
-    /// Adds the spans of a batch. Tells whether there were any.
+    /// Adds the spans of a batch.
     pub(super) fn observe(
         &self,
         batch: &Batch,
@@ -118,22 +118,24 @@ impl Function {
         slots: &Slots,
         into: &mut Body,
         samples_max: usize,
-    ) -> Result<bool, EvalError> {
+    ) -> Result<Observed, EvalError> {
         let picked = self.pick(batch, ask, slots)?;
         if picked.is_empty() {
-            return Ok(false);
+            return Ok(Observed::Nothing);
         }
         let rows = self.query.rows(batch);
         match (&self.first, into) {
             (First::Aggregate(aggregate), Body::Grouped(grouped)) => {
                 aggregate.observe(&rows, picked, grouped, samples_max)?;
+                Ok(Observed::Counted)
             }
             (First::Compare(comparison), Body::Compared(compared)) => {
-                compared.add_common(&comparison.split(&rows, &picked), samples_max)?;
+                let spans = comparison.split(&rows, picked);
+                compared.add_common(&rows, &spans, samples_max)?;
+                Ok(Observed::Compared(spans))
             }
             _ => unreachable!("a body is made by its function"),
         }
-        Ok(true)
     }
 
     /// Counts the values of some span attributes, if that is what the function does.
@@ -141,24 +143,21 @@ impl Function {
         &self,
         batch: &Batch,
         keys: &BTreeSet<String>,
-        picked: &Picked,
+        spans: &ComparedSpans,
         into: &mut Body,
         samples_max: usize,
     ) -> Result<(), EvalError> {
-        let (First::Compare(comparison), Body::Compared(compared)) = (&self.first, into) else {
-            return Ok(());
-        };
+        let Body::Compared(compared) = into else { return Ok(()) };
         let rows = self.query.rows(batch);
-        let split = comparison.split(&rows, picked);
         for key in keys.iter().filter(|key| batch.attributes.contains_key(*key)) {
             let field = Attribute::Named { scope: Scope::Span, name: key.clone() };
-            compared.add_field(&split, &field, samples_max)?;
+            compared.add_field(&rows, spans, &field, samples_max)?;
         }
         Ok(())
     }
 
     /// The spans that count.
-    pub(super) fn pick(
+    fn pick(
         &self,
         batch: &Batch,
         ask: &MetricsAsk<'_>,

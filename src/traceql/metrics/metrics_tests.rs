@@ -250,13 +250,15 @@ fn compare_counts_each_value_on_both_sides() {
     ]];
     let of = |query: &str| {
         let query = compile_metrics(query).unwrap().unwrap();
-        let mut partial = observed(&query, &traces, 10_000);
+        let mut partial = query.partial(slots(), 10, 10_000);
         let keys: BTreeSet<String> = ["x", "y", "z"].map(str::to_owned).into();
         let mut projection = query.projection().clone();
         projection.attributes.extend(keys.iter().cloned());
         let batch = projected(&batch(&traces), &projection);
         let ask = MetricsAsk { is_wanted: &|_| true };
-        query.observe_attributes(&batch, &keys, &ask, &mut partial).unwrap();
+        let seen = query.observe(&batch, &ask, &mut partial).unwrap();
+        let Observed::Compared(spans) = seen else { panic!("{seen:?}") };
+        query.observe_attributes(&batch, &keys, &spans, &mut partial).unwrap();
         let told: Vec<String> = query.finish(partial).iter().map(tell).collect();
         told.into_iter().map(|line| line.replace("__meta_type=", "")).collect::<Vec<_>>()
     };
@@ -302,7 +304,7 @@ fn unwanted_traces_do_not_count() {
     let batch = projected(&batch(&numbers()), query.projection());
     let second = batch.traces.id[1];
     let ask = MetricsAsk { is_wanted: &|id| id != second };
-    assert!(query.observe(&batch, &ask, &mut partial).unwrap());
+    assert!(matches!(query.observe(&batch, &ask, &mut partial).unwrap(), Observed::Counted));
     let told: Vec<String> = query.finish(partial).iter().map(tell).collect();
     assert_eq!(told, [r#"__name__="count_over_time" 3 0 0"#]);
 }

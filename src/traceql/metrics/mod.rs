@@ -29,6 +29,7 @@ use crate::columns::{Batch, Projection};
 use crate::scan::Need;
 use crate::trace::{TraceId, Value};
 
+pub use self::compare::ComparedSpans;
 pub use self::slots::Slots;
 
 /// A metrics query, bound. Cheap to share, holds no data.
@@ -45,6 +46,15 @@ pub struct MetricsQuery {
 pub struct MetricsAsk<'a> {
     /// Whether the spans of a trace count here.
     pub is_wanted: &'a (dyn Fn(TraceId) -> bool + Sync),
+}
+
+/// What a batch had for a query.
+#[derive(Debug)]
+pub enum Observed {
+    Nothing,
+    Counted,
+    /// Spans the attributes of which are to be counted too, by [`MetricsQuery::observe_attributes`].
+    Compared(ComparedSpans),
 }
 
 /// What some batches add to an answer.
@@ -133,7 +143,7 @@ impl MetricsQuery {
         Partial { slots, exemplars, samples_max, bodies }
     }
 
-    /// Adds the spans of a batch, which must have the columns of [`MetricsQuery::projection`]. Tells whether there were any.
+    /// Adds the spans of a batch, which must have the columns of [`MetricsQuery::projection`].
     ///
     /// # Errors
     /// [`EvalError`]; missing values and operands that do not fit are none.
@@ -142,17 +152,20 @@ impl MetricsQuery {
         batch: &Batch,
         ask: &MetricsAsk<'_>,
         into: &mut Partial,
-    ) -> Result<bool, EvalError> {
+    ) -> Result<Observed, EvalError> {
         let max = into.samples_each();
-        let mut any = false;
+        let mut observed = Observed::Nothing;
         for (function, body) in self.functions.iter().zip(&mut into.bodies) {
             let seen = function.observe(batch, ask, &into.slots, body, max);
-            any |= seen.map_err(|error| in_all(error, into.samples_max))?;
+            match seen.map_err(|error| in_all(error, into.samples_max))? {
+                Observed::Nothing => {}
+                seen => observed = seen,
+            }
         }
-        Ok(any)
+        Ok(observed)
     }
 
-    /// Counts the values of some span attributes, which the batch must have besides the columns of [`MetricsQuery::projection`].
+    /// Counts the values of some span attributes of compared spans. The batch must be of the same rows; it needs only the attributes.
     ///
     /// # Errors
     /// As [`MetricsQuery::observe`].
@@ -160,16 +173,13 @@ impl MetricsQuery {
         &self,
         batch: &Batch,
         keys: &BTreeSet<String>,
-        ask: &MetricsAsk<'_>,
+        spans: &ComparedSpans,
         into: &mut Partial,
     ) -> Result<(), EvalError> {
         let max = into.samples_each();
         for (function, body) in self.functions.iter().zip(&mut into.bodies) {
-            if function.is_compare() {
-                let picked = function.pick(batch, ask, &into.slots)?;
-                let seen = function.observe_attributes(batch, keys, &picked, body, max);
-                seen.map_err(|error| in_all(error, into.samples_max))?;
-            }
+            let seen = function.observe_attributes(batch, keys, spans, body, max);
+            seen.map_err(|error| in_all(error, into.samples_max))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::Array as _;
+use arrow::array::{Array as _, BooleanArray, Float64Array, Int64Array};
 use arrow::buffer::BooleanBuffer;
 use foldhash::fast::FixedState;
 use traceql_grammar::ast::{Attribute, Intrinsic, Scope};
@@ -11,8 +11,10 @@ use super::super::rows::{Place, Rows};
 use super::super::value::Val;
 use super::slots::Slots;
 use crate::columns::{AttributeValues, Batch, Strings};
+use crate::trace::Value;
 
 /// The spans that count, ascending, and the slot of each.
+#[derive(Debug)]
 pub(super) struct Picked {
     pub(super) rows: Vec<u32>,
     pub(super) slots: Vec<u32>,
@@ -79,9 +81,25 @@ impl<'a> Coded<'a> {
             }
             Attribute::Named { scope: Scope::Span, name } => match batch.attributes.get(name) {
                 None => Self { codes: vec![0; picked.len()], values: vec![Val::Nil] },
-                Some(values) => match only_strings(values) {
-                    Some(strings) => Self::by_dictionary(strings, picked, &Val::Nil),
-                    None => Self::by_value(picked, at),
+                Some(values) => match only(values) {
+                    Only::Strings(strings) => Self::by_dictionary(strings, picked, &Val::Nil),
+                    Only::Ints(ints) => {
+                        let at = |row: usize| ints.is_valid(row).then(|| ints.value(row));
+                        Self::by_key(picked, at, |value| Val::Int(*value))
+                    }
+                    Only::Bools(bools) => {
+                        let at = |row: usize| bools.is_valid(row).then(|| bools.value(row));
+                        Self::by_key(picked, at, |value| Val::Bool(*value))
+                    }
+                    Only::Doubles(doubles) => {
+                        let bits = |row| canonical(doubles.value(row)).to_bits();
+                        let at = |row: usize| doubles.is_valid(row).then(|| bits(row));
+                        Self::by_key(picked, at, |value| Val::Float(f64::from_bits(*value)))
+                    }
+                    Only::Rest(rest) => Self::by_rest(rest, picked),
+                    Only::Mixed => Self::by_value(picked, |row| {
+                        values.get(row as usize).map_or(Val::Nil, Val::of_cell)
+                    }),
                 },
             },
             Attribute::Intrinsic(Intrinsic::Name) => Self::by_texts(batch.name.as_ref(), picked),
@@ -160,6 +178,57 @@ impl<'a> Coded<'a> {
         Self { codes, values }
     }
 
+    /// By values of one type that are cheap to tell apart.
+    fn by_key<K: Copy + Eq + std::hash::Hash>(
+        picked: &[u32],
+        at: impl Fn(usize) -> Option<K>,
+        value: impl Fn(&K) -> Val<'a>,
+    ) -> Self {
+        let mut known: HashMap<Option<K>, u32, FixedState> = HashMap::default();
+        let mut values = Vec::new();
+        let mut last: Option<(Option<K>, u32)> = None;
+        let codes = picked
+            .iter()
+            .map(|row| {
+                let key = at(*row as usize);
+                if let Some((same, code)) = last
+                    && same == key
+                {
+                    return code;
+                }
+                let code = *known.entry(key).or_insert_with(|| {
+                    values.push(key.as_ref().map_or(Val::Nil, &value));
+                    narrow(values.len() - 1)
+                });
+                last = Some((key, code));
+                code
+            })
+            .collect();
+        Self { codes, values }
+    }
+
+    /// Few rows have a value: both lists ascend.
+    fn by_rest(rest: &'a [(u32, Value)], picked: &[u32]) -> Self {
+        let mut codes = vec![0; picked.len()];
+        let mut known: HashMap<Vec<u8>, u32, FixedState> = HashMap::default();
+        let mut values = vec![Val::Nil];
+        let mut from = 0;
+        for (row, value) in rest {
+            from += picked[from..].partition_point(|picked| picked < row);
+            if picked.get(from) != Some(row) {
+                continue;
+            }
+            let value = Val::of_value(value).canonical();
+            let mut key = Vec::new();
+            put_key(&value, &mut key);
+            codes[from] = *known.entry(key).or_insert_with(|| {
+                values.push(value);
+                narrow(values.len() - 1)
+            });
+        }
+        Self { codes, values }
+    }
+
     /// By the values themselves; the bytes of a value are made in one buffer.
     fn by_value(picked: &[u32], at: impl Fn(u32) -> Val<'a>) -> Self {
         let mut known: HashMap<Vec<u8>, u32, FixedState> = HashMap::default();
@@ -169,7 +238,7 @@ impl<'a> Coded<'a> {
         let codes = picked
             .iter()
             .map(|row| {
-                let value = at(*row);
+                let value = at(*row).canonical();
                 if let Some((same, code)) = &last
                     && *same == value
                 {
@@ -192,11 +261,29 @@ impl<'a> Coded<'a> {
     }
 }
 
-/// The column of texts, if the attribute has nothing else.
-fn only_strings(values: &AttributeValues) -> Option<&Strings> {
+/// The one column that an attribute has.
+enum Only<'a> {
+    Strings(&'a Strings),
+    Ints(&'a Int64Array),
+    Doubles(&'a Float64Array),
+    Bools(&'a BooleanArray),
+    /// No column at all.
+    Rest(&'a [(u32, Value)]),
+    /// Several.
+    Mixed,
+}
+
+fn only(values: &AttributeValues) -> Only<'_> {
     let AttributeValues { strings, ints, doubles, bools, rest } = values;
-    let others = ints.is_some() || doubles.is_some() || bools.is_some() || !rest.is_empty();
-    strings.as_ref().filter(|_| !others)
+    match (strings, ints, doubles, bools) {
+        (None, None, None, None) => Only::Rest(rest),
+        _ if !rest.is_empty() => Only::Mixed,
+        (Some(strings), None, None, None) => Only::Strings(strings),
+        (None, Some(ints), None, None) => Only::Ints(ints),
+        (None, None, Some(doubles), None) => Only::Doubles(doubles),
+        (None, None, None, Some(bools)) => Only::Bools(bools),
+        _ => Only::Mixed,
+    }
 }
 
 /// Numbers given out in the order in which something is first seen.
@@ -220,6 +307,14 @@ impl Compact {
             first();
         }
         self.codes[of]
+    }
+}
+
+/// There is one zero, and one NaN.
+fn canonical(value: f64) -> f64 {
+    match Val::Float(value).canonical() {
+        Val::Float(value) => value,
+        _ => value,
     }
 }
 
