@@ -46,14 +46,9 @@ impl Search<'_> {
                 Stage::Coalesce => {
                     next.push(Spanset { spans: all_spans(&spansets), attributes: Vec::new() });
                 }
-                // The earliest span of all that are left, then the smallest id, then the first in the tree.
+                // The earliest span of all that are left, then the smallest id, then kind: places are in that order.
                 Stage::Traces => {
-                    let walk = self.trace.depth_first();
-                    let first = all_spans(&spansets).into_iter().min_by_key(|place| {
-                        let span = &self.trace.spans[*place];
-                        (span.start, span.id, walk.iter().position(|other| other == place))
-                    });
-                    let spans = first.into_iter().collect();
+                    let spans = all_spans(&spansets).into_iter().min().into_iter().collect();
                     next.push(Spanset { spans, attributes: Vec::new() });
                 }
                 stage => {
@@ -299,6 +294,8 @@ fn average(values: &[Val]) -> Val {
 /// What makes two values one group: their type and content.
 pub(crate) fn group_key(value: &Val) -> String {
     match value {
+        // All zeros are one, and all that is not a number.
+        Val::Float(0.0) => "float 0".to_owned(),
         Val::Float(value) => format!("float {value:?}"),
         other => format!("{} {}", other.type_rank(), other.told()),
     }

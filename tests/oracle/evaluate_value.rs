@@ -8,7 +8,6 @@ use regex::Regex;
 use traceql_grammar::ast::{BinaryOp, Kind, Static, Status, UnaryOp};
 
 use crate::model::Any;
-use crate::pending;
 
 /// What an expression has for a span.
 #[derive(Clone, Debug, PartialEq)]
@@ -308,8 +307,7 @@ fn arithmetic(op: BinaryOp, lhs: &Val, rhs: &Val) -> Val {
 
 /// Exact where it fits, else the nearest int; a negative exponent gives a fraction, of which the whole part stays.
 fn power(base: i64, exponent: i64) -> i64 {
-    let is_even =
-        exponent % 2 == 0 || (pending::LARGE_EXPONENTS_ARE_EVEN && exponent.abs() > 1 << 53);
+    let is_even = exponent % 2 == 0;
     match (base, exponent) {
         (_, 0) | (1, _) => 1,
         (-1, _) => {

@@ -2,7 +2,6 @@
 
 use crate::dice::Dice;
 use crate::model::{Any, Attributes, Event, Link, Scope, Span};
-use crate::pending::NO_NEGATIVE_ZERO;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const MILLI: u64 = 1_000_000;
@@ -18,8 +17,6 @@ pub(crate) const TEXTS: [&str; 6] = ["x", "y", "xy", "z", "", "nil"];
 pub(crate) const SERVICES: [&str; 3] = ["front", "back", "db"];
 pub(crate) const MESSAGES: [&str; 3] = ["", "boom", "x"];
 pub(crate) const EVENT_NAMES: [&str; 4] = ["a", "b", "exception", ""];
-
-const NEGATIVE_ZERO: f64 = if NO_NEGATIVE_ZERO { 0.0 } else { -0.0 };
 
 /// The spans of a few traces, and into how many pushes they are dealt.
 pub(crate) fn data(dice: &mut Dice, pushes: usize) -> Vec<Span> {
@@ -239,12 +236,7 @@ fn small(dice: &mut Dice) -> Any {
 fn number(dice: &mut Dice) -> Any {
     match dice.below(20) {
         0 => Any::Int(dice.one_of(&[i64::MIN, i64::MAX, (1 << 53) + 1])),
-        1 => Any::Double(dice.one_of(&[
-            f64::NAN,
-            NEGATIVE_ZERO,
-            f64::INFINITY,
-            9_007_199_254_740_992.0,
-        ])),
+        1 => Any::Double(dice.one_of(&[f64::NAN, -0.0, f64::INFINITY, 9_007_199_254_740_992.0])),
         2..8 => Any::Double(dice.one_of(&[0.5, 1.0, 2.0, 2.5, -1.5, -2.5, 0.0])),
         _ => small(dice),
     }
