@@ -52,14 +52,16 @@ impl Grouping {
         let Some((codes, tuples)) = combined(&fields) else {
             return vec![groups.of(self.ungrouped()); picked.len()];
         };
-        let series: Vec<u32> = tuples
-            .iter()
-            .map(|tuple| {
-                let values = tuple.iter().zip(&fields).map(|(code, of)| &of.values[*code as usize]);
+        // A code that no span has makes no series.
+        let mut series: Vec<Option<u32>> = vec![None; tuples.len()];
+        let of_code = |code: u32| {
+            *series[code as usize].get_or_insert_with(|| {
+                let codes = tuples[code as usize].iter().zip(&fields);
+                let values = codes.map(|(code, of)| &of.values[*code as usize]);
                 groups.of(self.labels(values))
             })
-            .collect();
-        codes.into_iter().map(|code| series[code as usize]).collect()
+        };
+        codes.into_iter().map(of_code).collect()
     }
 
     /// Missing values have no label; if all are missing, the first label is `nil` unless the series has another label.

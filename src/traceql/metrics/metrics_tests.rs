@@ -168,6 +168,15 @@ fn labels_by_table() {
 }
 
 #[test]
+fn a_value_that_no_counted_span_has_makes_no_series() {
+    let array = r#"span.a=Array([String("p"), String("q")])"#;
+    let traces = vec![vec![at(1, 1, 1).with("a", texts(&["p", "q"])), at(2, 2, 1)]];
+    let told = told("{ span.a = \"q\" } | count_over_time() by (span.a)", &traces);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with(array), "{told:?}");
+}
+
+#[test]
 fn second_stages_run_over_the_whole_answer() {
     for (query, expected) in [
         ("{} | count_over_time() by (span.g) > 1", &[r#"span.g="a" 3 - -"#][..]),

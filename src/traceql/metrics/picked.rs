@@ -67,6 +67,11 @@ pub(super) struct Coded<'a> {
 
 impl<'a> Coded<'a> {
     pub(super) fn of(rows: &Rows<'a>, field: &Attribute, picked: &[u32]) -> Self {
+        let Self { codes, values } = Self::as_stored(rows, field, picked);
+        Self { codes, values: values.into_iter().map(Val::canonical).collect() }
+    }
+
+    fn as_stored(rows: &Rows<'a>, field: &Attribute, picked: &[u32]) -> Self {
         let batch = rows.batch;
         let at = |row: u32| rows.value(field, Place::span(row as usize));
         match field {
@@ -92,7 +97,7 @@ impl<'a> Coded<'a> {
                         Self::by_key(picked, at, |value| Val::Bool(*value))
                     }
                     Only::Doubles(doubles) => {
-                        let bits = |row| canonical(doubles.value(row)).to_bits();
+                        let bits = |row| doubles.value(row).to_bits();
                         let at = |row: usize| doubles.is_valid(row).then(|| bits(row));
                         Self::by_key(picked, at, |value| Val::Float(f64::from_bits(*value)))
                     }
@@ -218,7 +223,7 @@ impl<'a> Coded<'a> {
             if picked.get(from) != Some(row) {
                 continue;
             }
-            let value = Val::of_value(value).canonical();
+            let value = Val::of_value(value);
             let mut key = Vec::new();
             put_key(&value, &mut key);
             codes[from] = *known.entry(key).or_insert_with(|| {
@@ -238,7 +243,7 @@ impl<'a> Coded<'a> {
         let codes = picked
             .iter()
             .map(|row| {
-                let value = at(*row).canonical();
+                let value = at(*row);
                 if let Some((same, code)) = &last
                     && *same == value
                 {
@@ -307,14 +312,6 @@ impl Compact {
             first();
         }
         self.codes[of]
-    }
-}
-
-/// There is one zero, and one NaN.
-fn canonical(value: f64) -> f64 {
-    match Val::Float(value).canonical() {
-        Val::Float(value) => value,
-        _ => value,
     }
 }
 
