@@ -91,6 +91,17 @@ fn trace(trace: u64, spans: u64) -> ResourceSpans {
         dropped_links_count: 5,
         status: (index % 2 == 1).then(|| Status { message: "no".into(), code: 2 }),
     };
+    // Nothing but a name, so that some rows of a page lack what others have.
+    let bare = |span: Span| Span {
+        attributes: vec![],
+        events: vec![],
+        links: vec![],
+        status: None,
+        trace_state: String::new(),
+        ..span
+    };
+    let span_of =
+        |index| if trace.is_multiple_of(13) { bare(span_of(index)) } else { span_of(index) };
     ResourceSpans {
         resource: Some(Resource {
             attributes: vec![attribute("service.name", text(&format!("svc-{}", trace % 3)))],

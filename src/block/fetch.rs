@@ -8,7 +8,6 @@ use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, RowSelection};
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
-use parquet::errors::ParquetError;
 use parquet::file::reader::FileReader;
 
 use super::Error;
@@ -50,7 +49,7 @@ impl Block {
             .run(move || {
                 let mut parts = parts.into_iter();
                 let pages = |plan| (Pages::of(metadata.metadata(), plan, &mut parts), plan);
-                decode(&metadata, columns, plans.iter().map(pages).collect()).map_err(unwrapped)
+                decode(&metadata, columns, plans.iter().map(pages).collect())
             })
             .await
     }
@@ -87,7 +86,7 @@ pub(super) fn decode(
     metadata: &ArrowReaderMetadata,
     mut columns: Vec<usize>,
     mut groups: Vec<(Pages, &GroupPlan)>,
-) -> Result<Vec<RecordBatch>, ParquetError> {
+) -> Result<Vec<RecordBatch>, Error> {
     let schema = metadata.parquet_schema();
     let mut absent: BTreeSet<usize> = columns.iter().copied().collect();
     for (pages, plan) in &mut groups {
@@ -117,11 +116,13 @@ pub(super) fn decode(
         }
         let selection = selected
             .map(|ranges| RowSelection::from_consecutive_ranges(ranges.iter().cloned(), plan.rows));
+        let failure = pages.failure();
         let pages: Arc<dyn FileReader> = Arc::new(pages);
         let reader =
             ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)?;
         for batch in reader {
-            batches.push(batch?);
+            let ours = |error| failure.lock().take().unwrap_or(Error::Arrow(error));
+            batches.push(batch.map_err(ours)?);
         }
     }
     Ok(batches)
@@ -133,17 +134,6 @@ fn is_attribute(path: &[String]) -> bool {
     let field =
         if path.len() == 1 { path.first() } else { path.get(3).filter(|_| path.len() == 4) };
     field.is_some_and(|field| Promoted::parse(field).is_some())
-}
-
-/// The room's own errors, which go through the crate's readers in its error.
-pub(super) fn unwrapped(error: ParquetError) -> Error {
-    match error {
-        ParquetError::External(source) => match source.downcast::<Error>() {
-            Ok(error) => *error,
-            Err(source) => Error::Parquet(ParquetError::External(source)),
-        },
-        error => Error::Parquet(error),
-    }
 }
 
 /// A column of the type that the format says.

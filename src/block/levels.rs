@@ -19,7 +19,7 @@ pub(super) struct LevelsMax {
 pub(super) struct Places {
     repetition: Vec<u8>,
     rows: Vec<Range<usize>>,
-    places: Vec<Range<usize>>,
+    levels: Vec<Range<usize>>,
 }
 
 impl LevelsMax {
@@ -39,10 +39,10 @@ impl LevelsMax {
         }
         let (repetition, rest) = section(page)?;
         if known.repetition != repetition || known.rows != rows {
-            let places = places(repetition, self.repetition, values, rows)?;
-            *known = Places { repetition: repetition.to_vec(), rows: rows.to_vec(), places };
+            let levels = places(repetition, self.repetition, values, rows)?;
+            *known = Places { repetition: repetition.to_vec(), rows: rows.to_vec(), levels };
         }
-        self.reached(section(rest)?.0, values, &known.places)
+        self.reached(section(rest)?.0, values, &known.levels)
     }
 
     /// Whether the highest definition level is reached in one of the wanted places.
@@ -59,6 +59,12 @@ impl LevelsMax {
             !found && first < wanted.len()
         })?;
         Some(found)
+    }
+
+    /// Whether a page of a repeated column has as many repetition levels as values.
+    pub(super) fn are_whole(self, page: &[u8], values: usize) -> bool {
+        let whole = || runs(section(page)?.0, self.repetition, values, |_, _| true);
+        self.repetition == 0 || whole().is_some()
     }
 
     /// Where the values of a page begin. `None` if the levels are damaged.
@@ -254,7 +260,9 @@ mod tests {
             values in 0_usize..5000,
         ) {
             for levels in [LIST, FLAT] {
-                let _ = levels.has_value(&bytes, values, &[3..values.max(4)], &mut Places::default());
+                let rows: Vec<_> = std::iter::once(3..values.max(4)).collect();
+                let _ = levels.has_value(&bytes, values, &rows, &mut Places::default());
+                levels.are_whole(&bytes, values);
                 let _ = levels.values_of(&bytes);
             }
         }
@@ -267,6 +275,7 @@ mod tests {
             |bytes: &[u8], values| LIST.has_value(bytes, values, &[0..2], &mut Places::default());
         assert_eq!(all(&bytes, values), Some(false));
         assert_eq!(all(&bytes, values + 20), None);
+        assert!(LIST.are_whole(&bytes, values) && !LIST.are_whole(&bytes, values + 20));
         assert_eq!(all(&bytes[..bytes.len() - 1], values), None);
         assert_eq!(all(&[], values), None);
     }

@@ -9,10 +9,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{Page, PageMetadata, PageReader};
-use parquet::errors::{ParquetError, Result};
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::record::reader::RowIter;
@@ -42,7 +43,11 @@ pub(super) struct Pages {
     metadata: Arc<ParquetMetaData>,
     group: usize,
     chunks: BTreeMap<usize, Chunk>,
+    failure: Failure,
 }
+
+/// The first error of a page. The crate's readers pass on no more than its text.
+pub(super) type Failure = Arc<Mutex<Option<Error>>>;
 
 /// The pages of one column of a row group.
 #[derive(Debug, Clone)]
@@ -57,8 +62,6 @@ struct Chunk {
 enum Dictionary {
     Missing,
     Stored(Bytes),
-    /// No page will ask for one of its entries.
-    Unused,
 }
 
 #[derive(Debug)]
@@ -102,14 +105,23 @@ impl Pages {
             (plan.column, Chunk::of(plan, levels, parts))
         };
         let chunks = plan.chunks.iter().map(chunk).collect();
-        Self { metadata: Arc::clone(metadata), group: plan.group, chunks }
+        let failure = Failure::default();
+        Self { metadata: Arc::clone(metadata), group: plan.group, chunks, failure }
+    }
+
+    /// Where the error of a damaged page is found after the crate's readers have failed.
+    pub(super) fn failure(&self) -> Failure {
+        Arc::clone(&self.failure)
     }
 
     /// The columns in which none of the selected rows has a value, as far as that is cheap to tell.
     ///
     /// # Errors
     /// When a page is damaged.
-    pub(super) fn without_values(&mut self, selected: &[Range<usize>]) -> Result<BTreeSet<usize>> {
+    pub(super) fn without_values(
+        &mut self,
+        selected: &[Range<usize>],
+    ) -> Result<BTreeSet<usize>, Error> {
         let mut without = BTreeSet::new();
         let mut places = Places::default();
         for (column, chunk) in &mut self.chunks {
@@ -131,11 +143,11 @@ impl FileReader for Pages {
         self.metadata.num_row_groups()
     }
 
-    fn get_row_group(&self, group: usize) -> Result<Box<dyn RowGroupReader + '_>> {
+    fn get_row_group(&self, group: usize) -> ParquetResult<Box<dyn RowGroupReader + '_>> {
         Ok(Box::new(Group { pages: self, group }))
     }
 
-    fn get_row_iter(&self, _: Option<Type>) -> Result<RowIter<'_>> {
+    fn get_row_iter(&self, _: Option<Type>) -> ParquetResult<RowIter<'_>> {
         Err(ParquetError::NYI("rows one by one".to_owned()))
     }
 }
@@ -154,22 +166,22 @@ impl RowGroupReader for Group<'_> {
         self.metadata().num_columns()
     }
 
-    fn get_column_page_reader(&self, column: usize) -> Result<Box<dyn PageReader>> {
+    fn get_column_page_reader(&self, column: usize) -> ParquetResult<Box<dyn PageReader>> {
         let chunk = match self.pages.chunks.get(&column) {
-            None => return Err(damaged("a column was not fetched")),
+            None => return Err(ParquetError::IndexOutOfBound(column, self.num_columns())),
             Some(chunk) if self.group == self.pages.group => chunk.clone(),
             Some(chunk) => {
                 Chunk { dictionary: Dictionary::Missing, pages: Arc::default(), ..chunk.clone() }
             }
         };
-        Ok(Box::new(Reader { chunk, next: 0 }))
+        Ok(Box::new(Reader { chunk, next: 0, failure: Arc::clone(&self.pages.failure) }))
     }
 
     fn get_column_bloom_filter(&self, _: usize) -> Option<&Sbbf> {
         None
     }
 
-    fn get_row_iter(&self, _: Option<Type>) -> Result<RowIter<'_>> {
+    fn get_row_iter(&self, _: Option<Type>) -> ParquetResult<RowIter<'_>> {
         Err(ParquetError::NYI("rows one by one".to_owned()))
     }
 }
@@ -186,11 +198,16 @@ impl Chunk {
             rows: page.rows,
             data: page.bytes.as_ref().map_or(Data::Missing, |_| Data::Stored(part())),
         };
-        Self { zstd: plan.zstd, levels, dictionary, pages: plan.pages.iter().map(slot).collect() }
+        let pages = plan.pages.iter().map(slot).collect();
+        Self { zstd: plan.zstd, levels, dictionary, pages }
     }
 
     /// Whether one of the selected rows may have a value. Keeps the pages that it inflates.
-    fn may_have_values(&mut self, selected: &[Range<usize>], places: &mut Places) -> Result<bool> {
+    fn may_have_values(
+        &mut self,
+        selected: &[Range<usize>],
+        places: &mut Places,
+    ) -> Result<bool, Error> {
         let stored = |slot: &&Slot| !matches!(slot.data, Data::Missing);
         if self.pages.iter().filter(stored).count() > LOOKED_THROUGH_MAX {
             return Ok(true);
@@ -209,19 +226,16 @@ impl Chunk {
                 .collect();
             let found = levels.has_value(&page.bytes, page.values as usize, &wanted, places);
             slot.data = Data::Plain(page);
-            if found.ok_or_else(|| damaged("levels are cut short"))? {
+            if found.ok_or_else(cut_short)? {
                 return Ok(true);
             }
-        }
-        if let Dictionary::Stored(_) = self.dictionary {
-            self.dictionary = Dictionary::Unused;
         }
         Ok(false)
     }
 }
 
 impl DataPage {
-    fn inflate(stored: &Bytes, zstd: bool, levels: LevelsMax) -> Result<Self> {
+    fn inflate(stored: &Bytes, zstd: bool, levels: LevelsMax) -> Result<Self, Error> {
         let (kind, bytes) = inflate(stored, zstd)?;
         let PageKind::Data { values, encoding, definition, repetition } = kind else {
             return Err(damaged("a page is no data page"));
@@ -230,7 +244,8 @@ impl DataPage {
         if values > PAGE_VALUES_MAX || !page.counts_agree(levels) {
             return Err(damaged("a page has more values than its header says"));
         }
-        Ok(page)
+        // The crate's decoders never end where levels do not suffice.
+        if levels.are_whole(&page.bytes, values as usize) { Ok(page) } else { Err(cut_short()) }
     }
 
     /// Values that are told as differences begin with {block size, blocks, count}, and the decoders trust the count.
@@ -266,7 +281,7 @@ impl DataPage {
 }
 
 /// What the header says, and the page after it.
-fn inflate(stored: &Bytes, zstd: bool) -> Result<(PageKind, Bytes)> {
+fn inflate(stored: &Bytes, zstd: bool) -> Result<(PageKind, Bytes), Error> {
     thread_local! {
         static INFLATER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
     }
@@ -290,33 +305,30 @@ fn inflate(stored: &Bytes, zstd: bool) -> Result<(PageKind, Bytes)> {
         let inflater = inflater.as_mut().expect("it has been made above");
         inflater.decompress_to_buffer(&body, &mut plain)
     });
-    let found = found.map_err(|error| ParquetError::External(Box::new(Error::Zstd(error))))?;
+    let found = found.map_err(|_| damaged("a page does not inflate"))?;
     if found != plain_bytes {
         return Err(damaged("a page is shorter than its header says"));
     }
     Ok((kind, plain.into()))
 }
 
-fn damaged(what: &'static str) -> ParquetError {
-    ParquetError::External(Box::new(Error::Corrupt { part: "parquet", what }))
+fn cut_short() -> Error {
+    damaged("the levels of a page are cut short")
+}
+
+fn damaged(what: &'static str) -> Error {
+    Error::Corrupt { part: "parquet", what }
 }
 
 /// The data pages of a chunk in order. Its dictionary is always handed over late: when a page needs it.
 struct Reader {
     chunk: Chunk,
     next: usize,
+    failure: Failure,
 }
 
-impl Iterator for Reader {
-    type Item = Result<Page>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.get_next_page().transpose()
-    }
-}
-
-impl PageReader for Reader {
-    fn get_next_page(&mut self) -> Result<Option<Page>> {
+impl Reader {
+    fn next_page(&mut self) -> Result<Option<Page>, Error> {
         let Some(slot) = self.chunk.pages.get(self.next) else { return Ok(None) };
         self.next += 1;
         match &slot.data {
@@ -328,16 +340,59 @@ impl PageReader for Reader {
         }
     }
 
-    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        let metadata = |slot: &Slot| PageMetadata {
+    fn dictionary(&mut self) -> Result<Option<Page>, Error> {
+        let (num_values, encoding, is_sorted, buf) =
+            match std::mem::replace(&mut self.chunk.dictionary, Dictionary::Missing) {
+                Dictionary::Missing => return Ok(None),
+                Dictionary::Stored(stored) => {
+                    let (kind, plain) = inflate(&stored, self.chunk.zstd)?;
+                    let PageKind::Dictionary { values, encoding, sorted } = kind else {
+                        return Err(damaged("a page is no dictionary"));
+                    };
+                    (values, encoding, sorted, plain)
+                }
+            };
+        // Each entry takes a byte at least, and the decoders reserve room for as many as there are said to be.
+        if num_values as usize > buf.len() {
+            return Err(damaged("a dictionary has fewer entries than its header says"));
+        }
+        Ok(Some(Page::DictionaryPage { buf, num_values, encoding, is_sorted }))
+    }
+
+    /// Keeps the error, and tells the crate that there is one.
+    fn told<T>(&self, result: Result<T, Error>) -> ParquetResult<T> {
+        result.map_err(|error| {
+            let text = error.to_string();
+            self.failure.lock().get_or_insert(error);
+            ParquetError::General(text)
+        })
+    }
+}
+
+impl Iterator for Reader {
+    type Item = ParquetResult<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for Reader {
+    fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
+        let page = self.next_page();
+        self.told(page)
+    }
+
+    fn peek_next_page(&mut self) -> ParquetResult<Option<PageMetadata>> {
+        let rows = |slot: &Slot| PageMetadata {
             num_rows: Some(slot.rows),
             num_levels: None,
             is_dict: false,
         };
-        Ok(self.chunk.pages.get(self.next).map(metadata))
+        Ok(self.chunk.pages.get(self.next).map(rows))
     }
 
-    fn skip_next_page(&mut self) -> Result<()> {
+    fn skip_next_page(&mut self) -> ParquetResult<()> {
         self.next += 1;
         Ok(())
     }
@@ -346,36 +401,13 @@ impl PageReader for Reader {
         true
     }
 
-    fn take_deferred_dictionary(&mut self) -> Result<Option<Page>> {
-        match std::mem::replace(&mut self.chunk.dictionary, Dictionary::Missing) {
-            Dictionary::Missing => Ok(None),
-            Dictionary::Unused => Ok(Some(Page::DictionaryPage {
-                buf: Bytes::new(),
-                num_values: 0,
-                encoding: Encoding::PLAIN,
-                is_sorted: false,
-            })),
-            Dictionary::Stored(stored) => {
-                let (kind, buf) = inflate(&stored, self.chunk.zstd)?;
-                let PageKind::Dictionary { values, encoding, sorted } = kind else {
-                    return Err(damaged("a page is no dictionary"));
-                };
-                // Each entry takes a byte at least, and the decoders reserve room for as many as there are said to be.
-                if values as usize > buf.len() {
-                    return Err(damaged("a dictionary has fewer entries than its header says"));
-                }
-                Ok(Some(Page::DictionaryPage {
-                    buf,
-                    num_values: values,
-                    encoding,
-                    is_sorted: sorted,
-                }))
-            }
-        }
+    fn take_deferred_dictionary(&mut self) -> ParquetResult<Option<Page>> {
+        let dictionary = self.dictionary();
+        self.told(dictionary)
     }
 
     /// Pages begin with whole rows: the offset index, by which they were found, says so.
-    fn at_record_boundary(&mut self) -> Result<bool> {
+    fn at_record_boundary(&mut self) -> ParquetResult<bool> {
         Ok(true)
     }
 }

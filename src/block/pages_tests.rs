@@ -10,9 +10,14 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowSelection;
 
 use super::super::Block;
-use super::super::fetch::{Fetch, decode, unwrapped};
+use super::super::fetch::{Fetch, decode};
 use super::super::tests::{chunk, stored};
 use super::*;
+
+/// One range alone: a list of one is taken for a mistake.
+fn one(range: Range<usize>) -> Vec<Range<usize>> {
+    std::iter::once(range).collect()
+}
 use crate::scan::ScanCost;
 use crate::store::keys::BlockObject;
 
@@ -79,10 +84,10 @@ async fn only_pages_with_wanted_rows_are_planned() {
         plans[0].chunks.iter().map(pages).collect()
     };
     assert!(plan(vec![]).is_empty());
-    for pages in wanted(&plan(vec![10..20])) {
+    for pages in wanted(&plan(one(10..20))) {
         assert_eq!(pages[..2], [true, false]);
     }
-    for pages in wanted(&plan(vec![rows - 1..rows])) {
+    for pages in wanted(&plan(one(rows - 1..rows))) {
         assert!(!pages[0] && pages.last() == Some(&true));
     }
     // Single rows at both ends are read through.
@@ -118,10 +123,12 @@ async fn selected_rows_are_those_of_the_whole() {
     assert_eq!((whole.num_rows(), all.requests), (rows, 1));
     let mut absent = 0;
     for ranges in [
-        vec![0..3],
-        vec![4090..4100],
+        one(0..3),
+        // Within trace 13, which has nothing that its neighbours have.
+        one(55..58),
+        one(4090..4100),
         vec![5..9, 4000..4200, rows - 2..rows],
-        vec![0..rows],
+        one(0..rows),
         (0..rows).step_by(3).map(|row| row..row + 1).collect(),
     ] {
         let (some, cost) = read(Some(&ranges)).await;
@@ -148,6 +155,9 @@ async fn selected_rows_are_those_of_the_whole() {
         }
     }
     assert!(absent > 0, "some attributes are seldom");
+    let (bare, _) = read(Some(&one(55..58))).await;
+    assert!(bare.column_by_name("span.table").is_none());
+    assert_eq!(bare.column_by_name("attributes_rest").unwrap().len(), 3);
 }
 
 /// A page with other contents, as the writer would store it.
@@ -185,11 +195,7 @@ fn repacked(kind: PageKind, plain: &[u8], zstd: bool) -> Bytes {
 }
 
 /// The column as it is read when one page is other than it was.
-fn read_with(
-    block: &Block,
-    plan: &GroupPlan,
-    parts: &[Bytes],
-) -> Result<Vec<RecordBatch>, ParquetError> {
+fn read_with(block: &Block, plan: &GroupPlan, parts: &[Bytes]) -> Result<Vec<RecordBatch>, Error> {
     let metadata = &block.index.spans;
     let columns: Vec<usize> = plan.chunks.iter().map(|chunk| chunk.column).collect();
     let pages = Pages::of(metadata.metadata(), plan, &mut parts.iter().cloned());
@@ -259,7 +265,7 @@ async fn a_page_that_claims_too_much_is_corrupt() {
         let mut parts: Vec<Bytes> = plans[0].ranges().map(|range| part(&object, &range)).collect();
         let (kind, plain) = inflate(&parts[which], true).unwrap();
         parts[which] = change(kind, plain);
-        unwrapped(read_with(&block, &plans[0], &parts).unwrap_err())
+        read_with(&block, &plans[0], &parts).unwrap_err()
     };
     let many = |kind: PageKind, plain: Bytes| match kind {
         PageKind::Dictionary { encoding, sorted, .. } => {

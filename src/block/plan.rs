@@ -152,7 +152,7 @@ fn touched(selected: &[Range<usize>]) -> Vec<Range<usize>> {
     let (Some(first), Some(last)) = (selected.first(), selected.last()) else { return Vec::new() };
     let pieces = selected.len() * 2;
     if last.end / pieces < PIECE_ROWS_MIN {
-        return vec![first.start..last.end];
+        return std::iter::once(first.start..last.end).collect();
     }
     selected.to_vec()
 }
