@@ -292,10 +292,6 @@ fn of_buckets(values: &[f64], quantile: f64) -> f64 {
 
 /// What tells series apart.
 pub(crate) fn told_labels(labels: &[(String, Val)]) -> String {
-    let told = |(key, value): &(String, Val)| match value {
-        // Of zeros the sign does not count.
-        Val::Float(0.0) => format!("{key}= 0e0"),
-        value => format!("{key}= {}", value.told()),
-    };
+    let told = |(key, value): &(String, Val)| format!("{key}= {}", value.told());
     labels.iter().map(told).collect::<Vec<_>>().join(" ")
 }

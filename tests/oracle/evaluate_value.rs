@@ -157,9 +157,9 @@ fn told_other(value: &Any) -> String {
     }
 }
 
-/// A float, never to be taken for an int.
+/// A float, never to be taken for an int. The sign of zero does not count.
 pub(crate) fn told_float(value: f64) -> String {
-    format!("{value:e}")
+    if value == 0.0 { "0e0".to_owned() } else { format!("{value:e}") }
 }
 
 fn word(words: &[&str], what: &str, code: i64) -> String {
