@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn a_negative_length_and_deep_nesting_are_no_header() {
         assert_eq!(PageHeader::read(&[0x15, 0, 0x15, 1, 0x15, 100, 0]), None);
-        assert_eq!(PageHeader::read(&[0x1c; 100_000]), None);
-        assert_eq!(PageHeader::read(&[0x19; 100_000]), None);
+        assert_eq!(PageHeader::read(&vec![0x1c; 100_000]), None);
+        assert_eq!(PageHeader::read(&vec![0x19; 100_000]), None);
         let endless = [&[0x19, 0xf5][..], &[0xff; 9], &[1]].concat();
         assert_eq!(PageHeader::read(&endless), None, "a list of 2^64 elements");
     }

@@ -271,8 +271,9 @@ mod tests {
     #[test]
     fn levels_that_end_early_are_damaged() {
         let (bytes, values) = page(&[vec![false; 3], vec![false; 3]], true);
+        let rows: Vec<_> = std::iter::once(0..2).collect();
         let all =
-            |bytes: &[u8], values| LIST.has_value(bytes, values, &[0..2], &mut Places::default());
+            |bytes: &[u8], values| LIST.has_value(bytes, values, &rows, &mut Places::default());
         assert_eq!(all(&bytes, values), Some(false));
         assert_eq!(all(&bytes, values + 20), None);
         assert!(LIST.are_whole(&bytes, values) && !LIST.are_whole(&bytes, values + 20));

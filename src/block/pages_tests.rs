@@ -145,7 +145,7 @@ async fn selected_rows_are_those_of_the_whole() {
                     assert!(wanted.iter().all(|row| column.is_null(*row)), "{}", field.name());
                 }
                 Some(found) if nested => wanted.iter().enumerate().for_each(|(place, row)| {
-                    assert_eq!(length(found, place), length(column, *row))
+                    assert_eq!(length(found, place), length(column, *row));
                 }),
                 Some(found) => wanted
                     .iter()
@@ -234,14 +234,14 @@ async fn a_damaged_page_is_an_error_or_other_values() {
             } else {
                 // As a writer could make it that means harm.
                 let zstd = plan.chunks[0].zstd;
-                let (kind, plain) = inflate(page, zstd).unwrap();
-                let mut plain = plain.to_vec();
-                if !plain.is_empty() {
-                    let at = random(plain.len().min(if round % 3 == 1 { 40 } else { usize::MAX }));
-                    plain[at] = u8::try_from(random(256)).unwrap();
-                    plain.truncate(plain.len() - random(2));
+                let (kind, inflated) = inflate(page, zstd).unwrap();
+                let mut bytes = inflated.to_vec();
+                if !bytes.is_empty() {
+                    let at = random(bytes.len().min(if round % 3 == 1 { 40 } else { usize::MAX }));
+                    bytes[at] = u8::try_from(random(256)).unwrap();
+                    bytes.truncate(bytes.len() - random(2));
                 }
-                *page = repacked(kind, &plain, zstd);
+                *page = repacked(kind, &bytes, zstd);
             }
             match read_with(&block, plan, &parts) {
                 Ok(_) => read += 1,
