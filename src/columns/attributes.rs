@@ -123,8 +123,8 @@ impl Attributes {
         }
     }
 
-    /// [`Attributes::push`] of a string whose bytes are known to be UTF-8.
-    pub fn push_text(&mut self, pool: &mut Pool, owner: u32, key: u32, text: &[u8]) {
+    /// [`Attributes::push`] of a string that is in the pool.
+    pub fn push_text(&mut self, pool: &mut Pool, owner: u32, key: u32, text: u32) {
         match self.column_for(owner, key, ScalarType::String) {
             Ok(index) => {
                 let column = &mut self.columns[index];
@@ -132,11 +132,12 @@ impl Attributes {
                     unreachable!("a column is found by its type")
                 };
                 column.owners.push(owner);
-                values.push(pool.intern(text));
+                values.push(text);
             }
             Err(mark) => {
-                let value = Scalar::String(std::str::from_utf8(text).unwrap_or_default());
-                self.push_rest(pool, owner, key, RestType::String as u8 | mark, value);
+                let mut any = Vec::new();
+                Scalar::String(pool.text(text)).encode(&mut any);
+                self.push_rest_raw(pool, owner, key, RestType::String as u8 | mark, &any);
             }
         }
     }
