@@ -276,7 +276,9 @@ fn rows_by_chunk(chunks: &[Chunk], portion: &Portion) -> Vec<(Chunk, Vec<u32>)> 
         rows[row.chunk as usize].push(row.row);
     }
     // As they came: what is looked up for them lies in this order.
-    rows.iter_mut().for_each(|rows| rows.sort_unstable());
+    for rows in &mut rows {
+        rows.sort_unstable();
+    }
     chunks.iter().cloned().zip(rows).filter(|(_, rows)| !rows.is_empty()).collect()
 }
 
