@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, UInt8Array,
     UInt32Array, UInt64Array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Int32Type};
 
 use super::Error;
@@ -16,7 +16,7 @@ use super::nested::{
 use super::promote::{Promoted, Scope};
 use super::source::Source;
 use crate::columns::gather;
-use crate::columns::{AttributeValues, NO_STATUS, ScalarType, Strings};
+use crate::columns::{AttributeValues, NO_STATUS, RowRef, ScalarType, Spans, Strings};
 
 /// A column of `spans.parquet`, in the order of the file: what queries need most comes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,15 +213,22 @@ pub(super) fn dictionary(texts: &Strings) -> ArrayRef {
 
 /// The empty text, always entry 0 of a gathered dictionary, is a null in optional columns.
 fn empty_as_null(texts: &Strings) -> ArrayRef {
-    let valid: Vec<bool> = texts.keys().values().iter().map(|key| *key != 0).collect();
-    let keys = Int32Array::new(texts.keys().values().clone(), Some(NullBuffer::from(valid)));
+    let keys = texts.keys().values();
+    let valid = BooleanBuffer::collect_bool(keys.len(), |index| keys[index] != 0);
+    let keys = Int32Array::new(keys.clone(), Some(NullBuffer::new(valid)));
     dictionary(&Strings::new(keys, texts.values().clone()))
 }
 
 fn resource_hashes(source: &Source<'_>) -> ArrayRef {
-    Arc::new(UInt64Array::from(source.each(source.rows, |spans, row| {
-        source.resource_key(&spans.resources[spans.resource[row] as usize])
-    })))
+    let keys_of = |spans: &&Spans| -> Vec<u64> {
+        spans.resources.iter().map(|resource| source.resource_key(resource)).collect()
+    };
+    let keys: Vec<Vec<u64>> = source.chunks.iter().map(keys_of).collect();
+    let key = |row: &RowRef| {
+        let spans = source.chunks[row.chunk as usize];
+        keys[row.chunk as usize][spans.resource[row.row as usize] as usize]
+    };
+    Arc::new(UInt64Array::from_iter_values(source.rows.iter().map(key)))
 }
 
 pub(super) fn attribute(source: &Source<'_>, promoted: &Promoted) -> ArrayRef {

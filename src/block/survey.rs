@@ -72,17 +72,24 @@ impl Survey {
         for source in sources {
             let mut known_names: Vec<Vec<bool>> =
                 source.chunks.iter().map(|spans| vec![false; spans.pool.len()]).collect();
+            let mut spans_of: Vec<Vec<u64>> =
+                source.chunks.iter().map(|spans| vec![0; spans.resources.len()]).collect();
             for row in source.rows {
                 let (spans, at) = (source.chunks[row.chunk as usize], row.row as usize);
                 let duration = spans.duration(at);
                 zone.duration_min = zone.duration_min.min(duration);
                 zone.duration_max = zone.duration_max.max(duration);
                 zone.errors += u64::from(spans.status[at] == STATUS_ERROR);
-                let resource = &spans.resources[spans.resource[at] as usize];
-                resources.entry(resource.hash()).or_insert((&**resource, 0)).1 += 1;
+                spans_of[row.chunk as usize][spans.resource[at] as usize] += 1;
                 let known = &mut known_names[row.chunk as usize][spans.name[at] as usize];
                 if !std::mem::replace(known, true) {
                     add_name(&mut names, spans.pool.text(spans.name[at]));
+                }
+            }
+            for (spans, counts) in source.chunks.iter().zip(spans_of) {
+                let counted = spans.resources.iter().zip(counts).filter(|(_, count)| *count > 0);
+                for (resource, count) in counted {
+                    resources.entry(resource.hash()).or_insert((&**resource, 0)).1 += count;
                 }
             }
             for scope in [Scope::Span, Scope::Event, Scope::Link] {
@@ -182,16 +189,16 @@ fn survey_scope(source: &Source<'_>, scope: Scope, keys: &mut Keys) {
                 continue;
             }
             let Some(seen) = keys.get(key_scope, pool.text(column.key)) else { continue };
-            let mut last_text = u32::MAX;
+            let mut seen_codes = [u32::MAX; SEEN_CODES];
             for index in indices {
                 seen.present += 1;
                 match &column.values {
-                    // Equal codes in a row are common; one look at the set is enough.
-                    ScalarValues::String(codes) if codes[index] == last_text => {}
                     ScalarValues::String(codes) => {
-                        last_text = codes[index];
-                        if seen.texts.is_some() {
-                            seen.add_text(pool.text(last_text));
+                        let code = codes[index];
+                        let known = &mut seen_codes[code as usize % SEEN_CODES];
+                        if *known != code && seen.texts.is_some() {
+                            *known = code;
+                            seen.add_text(pool.text(code));
                         }
                     }
                     #[expect(clippy::cast_precision_loss, reason = "rounded alike when asked")]
@@ -204,20 +211,41 @@ fn survey_scope(source: &Source<'_>, scope: Scope, keys: &mut Keys) {
         }
     }
     let RestEntries { pool, entries } = source.rest_of(scope);
+    let (mut facts, mut order) = (HashMap::<u32, RestFacts, Hasher>::default(), Vec::new());
     for entry in entries.iter().filter(|entry| entry.kind & DUPLICATE == 0) {
-        let Some(seen) = keys.get(key_scope, pool.text(entry.key)) else { continue };
-        seen.rest = true;
-        if entry.kind >= RestType::Array as u8 {
-            seen.present += 1;
-            seen.other = true;
-            seen.types |= 1 << (entry.kind & 7);
-        }
-        // A key past the column bound: its typed value was not counted above.
-        if !entry.is_typed_column {
-            seen.other = true;
-            seen.types |= 1 << (entry.kind & 7);
+        let fact = facts.entry(entry.key).or_insert_with(|| {
+            order.push(entry.key);
+            RestFacts::default()
+        });
+        let is_untyped = entry.kind >= RestType::Array as u8;
+        fact.present += u64::from(is_untyped);
+        // Or a key past the column bound: its typed value was not counted above.
+        if is_untyped || !entry.is_typed_column {
+            fact.other = true;
+            fact.types |= 1 << (entry.kind & 7);
         }
     }
+    for key in order {
+        let Some(seen) = keys.get(key_scope, pool.text(key)) else { continue };
+        let RestFacts { present, other, types } = facts[&key];
+        seen.rest = true;
+        seen.present += present;
+        seen.other |= other;
+        seen.types |= types;
+    }
+}
+
+type Hasher = foldhash::fast::FixedState;
+
+/// Codes of one column that are remembered as looked at, each in one place: common values come again and again.
+const SEEN_CODES: usize = 256;
+
+/// What the entries of one key in `attributes_rest` come to.
+#[derive(Default)]
+struct RestFacts {
+    present: u64,
+    other: bool,
+    types: u32,
 }
 
 fn survey_values(values: &[(String, Value)], scope: KeyScope, spans: u64, keys: &mut Keys) {

@@ -31,6 +31,9 @@ const PAGE_ROWS: usize = 4096;
 /// A dictionary that grows past this is given up: such values hardly repeat.
 const DICTIONARY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Room made for a span in `spans.parquet`: most take less, so that the file is seldom moved while it grows.
+const SPAN_BYTES_LIKELY: usize = 64;
+
 /// What the writer cannot know of the spans that it is given.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
@@ -154,7 +157,7 @@ fn write_spans(
     let columns = arrays::columns(&promoted);
     let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
     let properties = span_properties(&columns);
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(layout.len().saturating_mul(SPAN_BYTES_LIKELY));
     let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))?;
     let (mut writer, factory) = writer.into_serialized_writer()?;
     let mut survey = Survey::default();

@@ -13,13 +13,18 @@ impl Spans {
     pub fn append_rows(&mut self, other: &Self, keep: impl Fn(usize) -> bool) {
         let mut told = Told::of(&other.pool);
         let mut places = vec![NOWHERE; other.len()];
+        let mut adopted = vec![NOWHERE; other.resources.len()];
         for row in (0..other.len()).filter(|row| keep(*row)) {
             places[row] = self.next_row();
             let kept = other.row(row);
             let mut code = |code| told.code(code, &mut self.pool);
             let (name, status_message, trace_state) =
                 (code(kept.name), code(kept.status_message), code(kept.trace_state));
-            let resource = self.adopt(&other.resources[kept.resource as usize]);
+            let resource = &mut adopted[kept.resource as usize];
+            if *resource == NOWHERE {
+                *resource = self.adopt(&other.resources[kept.resource as usize]);
+            }
+            let resource = *resource;
             self.push(SpanRow { name, status_message, trace_state, resource, ..kept });
         }
         let pool = &mut self.pool;

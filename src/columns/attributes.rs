@@ -104,17 +104,11 @@ impl Attributes {
 
     /// Adds a typed value. `owner` must not be below any owner that was added before.
     pub fn push(&mut self, pool: &mut Pool, owner: u32, key: u32, value: Scalar<'_>) {
-        let state = self.by_key.entry(key).or_default();
-        if state.last_owner == owner {
-            self.push_rest(pool, owner, key, rest_type(value) as u8 | DUPLICATE, value);
-            return;
-        }
-        state.last_owner = owner;
-        let scalar = ScalarType::of(value);
-        let index = match state.columns[scalar as usize] {
-            NONE if self.columns.len() < COLUMNS_MAX => self.add_column(key, scalar),
-            NONE => return self.push_rest(pool, owner, key, rest_type(value) as u8, value),
-            index => index as usize,
+        let index = match self.column_for(owner, key, ScalarType::of(value)) {
+            Ok(index) => index,
+            Err(mark) => {
+                return self.push_rest(pool, owner, key, rest_type(value) as u8 | mark, value);
+            }
         };
         let column = &mut self.columns[index];
         column.owners.push(owner);
@@ -126,6 +120,39 @@ impl Attributes {
             (ScalarValues::Double(values), Scalar::Double(value)) => values.push(value),
             (ScalarValues::Bool(values), Scalar::Bool(value)) => values.push(value),
             _ => unreachable!("a column is found by its type"),
+        }
+    }
+
+    /// [`Attributes::push`] of a string that is in the pool.
+    pub fn push_text(&mut self, pool: &mut Pool, owner: u32, key: u32, text: u32) {
+        match self.column_for(owner, key, ScalarType::String) {
+            Ok(index) => {
+                let column = &mut self.columns[index];
+                let ScalarValues::String(values) = &mut column.values else {
+                    unreachable!("a column is found by its type")
+                };
+                column.owners.push(owner);
+                values.push(text);
+            }
+            Err(mark) => {
+                let mut any = Vec::new();
+                Scalar::String(pool.text(text)).encode(&mut any);
+                self.push_rest_raw(pool, owner, key, RestType::String as u8 | mark, &any);
+            }
+        }
+    }
+
+    /// The column that a value goes to, or the mark with which it goes to `rest`.
+    fn column_for(&mut self, owner: u32, key: u32, scalar: ScalarType) -> Result<usize, u8> {
+        let state = self.by_key.entry(key).or_default();
+        if state.last_owner == owner {
+            return Err(DUPLICATE);
+        }
+        state.last_owner = owner;
+        match state.columns[scalar as usize] {
+            NONE if self.columns.len() < COLUMNS_MAX => Ok(self.add_column(key, scalar)),
+            NONE => Err(0),
+            index => Ok(index as usize),
         }
     }
 

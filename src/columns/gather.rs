@@ -1,9 +1,9 @@
 //! A layout's columns, gathered from its chunks into dense arrays.
 
 use arrow::array::{BooleanArray, Float64Array, Int32Array, Int64Array, StringArray};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 
-use super::attributes::{Attributes, DUPLICATE, ScalarType, ScalarValues};
+use super::attributes::{AttributeColumn, Attributes, DUPLICATE, ScalarType, ScalarValues};
 use super::batch::{AttributeValues, Strings};
 use super::layout::RowRef;
 pub use super::pool::NOWHERE;
@@ -38,6 +38,16 @@ pub fn strings(chunks: &[&Spans], rows: &[RowRef], codes: impl Fn(&Spans) -> &[u
 
 /// A dictionary of all strings of a pool.
 pub fn dictionary(pool: &Pool) -> StringArray {
+    let (bytes, ends) = pool.joined();
+    let end = |end: &u32| i32::try_from(*end).ok();
+    let offsets: Option<Vec<i32>> = std::iter::once(Some(0)).chain(ends.iter().map(end)).collect();
+    // One look at all bytes; only where some string is no text, one after the other.
+    let whole = offsets.and_then(|offsets| {
+        StringArray::try_new(OffsetBuffer::new(offsets.into()), Buffer::from(bytes), None).ok()
+    });
+    if let Some(whole) = whole {
+        return whole;
+    }
     let count = u32::try_from(pool.len()).expect("codes are 32 bits");
     StringArray::from_iter_values((0..count).map(|code| pool.text(code)))
 }
@@ -102,23 +112,20 @@ fn typed(
     let mut dense = Dense::new(scalar);
     for Owners { attributes, pool, places } in owners {
         let column = pool.find(key.as_bytes()).and_then(|code| attributes.column(code, scalar));
-        let Some(column) = column else { continue };
-        let mut recode = None;
-        for (index, owner) in column.owners.iter().enumerate() {
-            let place = places[*owner as usize];
-            if place != NOWHERE {
-                dense.set(place as usize, count, &column.values, index, pool, &mut recode);
-            }
+        if let Some(column) = column {
+            dense.add(column, pool, places, count);
         }
     }
     dense.finish(count, into)
 }
 
-/// A dense column being filled; nothing is allocated before the first value.
+/// Values at their places, made when the first one comes.
 struct Dense {
-    valid: Vec<bool>,
+    /// A bit per place.
+    valid: Vec<u8>,
     values: DenseValues,
     pool: Pool,
+    recode: Recode,
 }
 
 enum DenseValues {
@@ -136,38 +143,26 @@ impl Dense {
             ScalarType::Double => DenseValues::Double(Vec::new()),
             ScalarType::Bool => DenseValues::Bool(Vec::new()),
         };
-        Self { valid: Vec::new(), values, pool: Pool::default() }
+        Self { valid: Vec::new(), values, pool: Pool::default(), recode: Recode::default() }
     }
 
-    fn set(
-        &mut self,
-        place: usize,
-        count: usize,
-        from: &ScalarValues,
-        index: usize,
-        pool: &Pool,
-        recode: &mut Option<Recode>,
-    ) {
-        if self.valid.is_empty() {
-            self.valid.resize(count, false);
-            match &mut self.values {
-                DenseValues::String(values) => values.resize(count, 0),
-                DenseValues::Int(values) => values.resize(count, 0),
-                DenseValues::Double(values) => values.resize(count, 0.0),
-                DenseValues::Bool(values) => values.resize(count, false),
+    fn add(&mut self, column: &AttributeColumn, from: &Pool, places: &[u32], count: usize) {
+        let Self { valid, values, pool, recode } = self;
+        let owners = Scatter { owners: &column.owners, places, count };
+        match (values, &column.values) {
+            (DenseValues::String(into), ScalarValues::String(codes)) => {
+                recode.restart(from);
+                owners.put(valid, into, |at| key(recode.code(from, codes[at], pool)));
             }
-        }
-        self.valid[place] = true;
-        match (&mut self.values, from) {
-            (DenseValues::String(values), ScalarValues::String(codes)) => {
-                let recode = recode.get_or_insert_with(|| Recode::from(pool));
-                values[place] = key(recode.code(pool, codes[index], &mut self.pool));
+            (DenseValues::Int(into), ScalarValues::Int(values)) => {
+                owners.put(valid, into, |at| values[at]);
             }
-            (DenseValues::Int(values), ScalarValues::Int(from)) => values[place] = from[index],
-            (DenseValues::Double(values), ScalarValues::Double(from)) => {
-                values[place] = from[index];
+            (DenseValues::Double(into), ScalarValues::Double(values)) => {
+                owners.put(valid, into, |at| values[at]);
             }
-            (DenseValues::Bool(values), ScalarValues::Bool(from)) => values[place] = from[index],
+            (DenseValues::Bool(into), ScalarValues::Bool(values)) => {
+                owners.put(valid, into, |at| values[at]);
+            }
             _ => unreachable!("a column is found by its type"),
         }
     }
@@ -176,8 +171,7 @@ impl Dense {
         if self.valid.is_empty() {
             return false;
         }
-        debug_assert_eq!(self.valid.len(), count);
-        let nulls = Some(NullBuffer::from(self.valid));
+        let nulls = Some(NullBuffer::new(BooleanBuffer::new(self.valid.into(), 0, count)));
         match self.values {
             DenseValues::String(keys) => {
                 let keys = Int32Array::new(keys.into(), nulls);
@@ -192,5 +186,35 @@ impl Dense {
             }
         }
         true
+    }
+}
+
+/// The owners of a column and where each goes.
+struct Scatter<'a> {
+    owners: &'a [u32],
+    places: &'a [u32],
+    count: usize,
+}
+
+impl Scatter<'_> {
+    fn put<T: Copy + Default>(
+        &self,
+        valid: &mut Vec<u8>,
+        into: &mut Vec<T>,
+        mut value: impl FnMut(usize) -> T,
+    ) {
+        for (index, owner) in self.owners.iter().enumerate() {
+            let place = self.places[*owner as usize];
+            if place == NOWHERE {
+                continue;
+            }
+            if valid.is_empty() {
+                valid.resize(self.count.div_ceil(8), 0);
+                into.resize(self.count, T::default());
+            }
+            let place = place as usize;
+            valid[place / 8] |= 1 << (place % 8);
+            into[place] = value(index);
+        }
     }
 }

@@ -114,7 +114,8 @@ impl Layout {
             root_service = traces.strings.intern(service.as_bytes());
             root_name = traces.strings.intern(spans.pool.get(spans.name[at]));
         }
-        services.sort_by_key(|stats| traces.strings.get(stats.service).to_vec());
+        let name = |stats: &ServiceStats| traces.strings.get(stats.service);
+        services.sort_by(|a, b| name(a).cmp(name(b)));
         traces.id.push(id);
         traces.start.push(start);
         traces.end.push(end);

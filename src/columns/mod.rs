@@ -25,7 +25,7 @@ pub use batch::{
 };
 pub use layout::{Layout, RowRef, group_by_trace};
 pub use pool::{EMPTY, Pool, Recode};
-pub use resource::{Resource, ResourceCache, ResourceParts, ResourceView, find};
+pub use resource::{PartsRef, Resource, ResourceCache, ResourceParts, ResourceView, find};
 pub use select::{Children, batch, resources};
 pub use spans::{Events, Links, NO_STATUS, SpanRow, Spans};
 pub use traces::{NO_ROOT, ServiceStats, TraceTable};

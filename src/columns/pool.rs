@@ -75,6 +75,11 @@ impl Pool {
     }
 
     /// Number of codes.
+    /// All strings one after the other, and where each ends.
+    pub fn joined(&self) -> (&[u8], &[u32]) {
+        (&self.bytes, &self.ends)
+    }
+
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -96,6 +101,7 @@ fn slice<'a>(bytes: &'a [u8], ends: &[u32], code: u32) -> &'a [u8] {
 }
 
 /// Codes of one pool told in another: each string is looked up once.
+#[derive(Default)]
 pub struct Recode {
     known: Vec<u32>,
 }
@@ -103,6 +109,12 @@ pub struct Recode {
 impl Recode {
     pub fn from(pool: &Pool) -> Self {
         Self { known: vec![u32::MAX; pool.len()] }
+    }
+
+    /// Begins anew, with another pool.
+    pub fn restart(&mut self, pool: &Pool) {
+        self.known.clear();
+        self.known.resize(pool.len(), u32::MAX);
     }
 
     pub fn code(&mut self, from: &Pool, code: u32, into: &mut Pool) -> u32 {

@@ -34,6 +34,38 @@ pub struct ResourceParts {
     pub scope_unknown: Bytes,
 }
 
+/// The bytes of a [`ResourceParts`], borrowed: enough to find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartsRef<'a> {
+    pub resource: Option<&'a [u8]>,
+    pub resource_schema_url: &'a [u8],
+    pub resource_unknown: &'a [u8],
+    pub scope: Option<&'a [u8]>,
+    pub scope_schema_url: &'a [u8],
+    pub scope_unknown: &'a [u8],
+}
+
+impl ResourceParts {
+    pub fn borrowed(&self) -> PartsRef<'_> {
+        let Self {
+            resource,
+            resource_schema_url,
+            resource_unknown,
+            scope,
+            scope_schema_url,
+            scope_unknown,
+        } = self;
+        PartsRef {
+            resource: resource.as_deref(),
+            resource_schema_url: resource_schema_url.as_bytes(),
+            resource_unknown,
+            scope: scope.as_deref(),
+            scope_schema_url: scope_schema_url.as_bytes(),
+            scope_unknown,
+        }
+    }
+}
+
 /// What a query can see of a [`Resource`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ResourceView {
@@ -73,7 +105,7 @@ impl Resource {
         if let Some(Value::String(name)) = find(&view.attributes, "service.name") {
             view.service_name = Arc::from(name.as_str());
         }
-        Ok(Self { hash: hash(&parts), parts, view })
+        Ok(Self { hash: hash(&parts.borrowed()), parts, view })
     }
 
     pub fn parts(&self) -> &ResourceParts {
@@ -139,14 +171,18 @@ struct Known {
 const CACHED_BYTES_MAX: usize = 32 << 20;
 
 impl ResourceCache {
-    /// The resource of these parts.
+    /// A resource of these parts that was made before.
+    pub fn find(&self, parts: &PartsRef<'_>) -> Option<Arc<Resource>> {
+        let known = self.known.lock().by_hash.get(&hash(parts)).map(Arc::clone);
+        known.filter(|known| known.parts.borrowed() == *parts)
+    }
+
+    /// The resource of these parts. Who calls has checked them: what is found here is not checked again.
     ///
     /// # Errors
     /// As [`Resource::from_parts`].
     pub fn get_or_make(&self, parts: ResourceParts) -> Result<Arc<Resource>, WireError> {
-        let hash = hash(&parts);
-        let known = self.known.lock().by_hash.get(&hash).map(Arc::clone);
-        if let Some(known) = known.filter(|known| known.parts == parts) {
+        if let Some(known) = self.find(&parts.borrowed()) {
             return Ok(known);
         }
         let made = Arc::new(Resource::from_parts(parts)?);
@@ -155,7 +191,7 @@ impl ResourceCache {
         if known.bytes > CACHED_BYTES_MAX {
             *known = Known { bytes: made.memory_bytes(), ..Known::default() };
         }
-        known.by_hash.insert(hash, Arc::clone(&made));
+        known.by_hash.insert(made.hash, Arc::clone(&made));
         Ok(made)
     }
 }
@@ -188,8 +224,8 @@ fn push_attribute(into: &mut Vec<(String, Value)>, key_value: &[u8]) -> Result<(
     Ok(())
 }
 
-fn hash(parts: &ResourceParts) -> u64 {
-    let ResourceParts {
+fn hash(parts: &PartsRef<'_>) -> u64 {
+    let PartsRef {
         resource,
         resource_schema_url,
         resource_unknown,
@@ -204,11 +240,11 @@ fn hash(parts: &ResourceParts) -> u64 {
         digest.update(&length.to_le_bytes());
         digest.update(bytes.unwrap_or_default());
     };
-    add(resource.as_deref());
-    add(Some(resource_schema_url.as_bytes()));
+    add(*resource);
+    add(Some(resource_schema_url));
     add(Some(resource_unknown));
-    add(scope.as_deref());
-    add(Some(scope_schema_url.as_bytes()));
+    add(*scope);
+    add(Some(scope_schema_url));
     add(Some(scope_unknown));
     digest.finalize()
 }
@@ -236,7 +272,7 @@ mod tests {
             ResourceParts::default(),
             ResourceParts { resource: Some(Bytes::new()), ..ResourceParts::default() },
         );
-        assert_ne!(hash(&none), hash(&empty));
+        assert_ne!(hash(&none.borrowed()), hash(&empty.borrowed()));
     }
 
     #[test]

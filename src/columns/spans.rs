@@ -111,6 +111,11 @@ impl Default for SpanRow {
     }
 }
 
+/// Most equal resources are one, from the cache.
+fn is_same(a: &Arc<Resource>, b: &Arc<Resource>) -> bool {
+    Arc::ptr_eq(a, b) || a.parts() == b.parts()
+}
+
 impl Spans {
     /// Number of spans.
     pub fn len(&self) -> usize {
@@ -130,7 +135,7 @@ impl Spans {
     pub fn adopt(&mut self, resource: &Arc<Resource>) -> u32 {
         let known = self.resource_by_hash.get(&resource.hash()).copied();
         if let Some(index) = known
-            && self.resources[index as usize].parts() == resource.parts()
+            && is_same(&self.resources[index as usize], resource)
         {
             return index;
         }

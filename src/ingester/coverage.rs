@@ -35,7 +35,8 @@ pub(super) struct Origin {
 impl Coverage {
     /// The coverage of some spans, in any order.
     pub(super) fn of(writer: Uuid, mut origins: Vec<Origin>) -> Self {
-        origins.sort_unstable();
+        // Stable, since it makes use of runs: those of one chunk ascend.
+        origins.sort();
         origins.dedup();
         let mut segments: Vec<SegmentCoverage> = Vec::new();
         let mut next = 0;

@@ -80,7 +80,7 @@ impl Ingester {
         tenant: &Tenant,
         unsettled: &mut Option<Unsettled>,
         chunks: &[Chunk],
-        portion: Portion,
+        mut portion: Portion,
     ) -> Result<(), Error> {
         let folds: Vec<u64> = portion.traces.iter().map(|(id, _)| id.fold()).collect();
         let shared = self.shared_with(tenant, folds).await?;
@@ -95,7 +95,7 @@ impl Ingester {
 
         // Made before the first object is written: a sweeper tells by it what may still be in the making.
         let id = Uuid::now_v7();
-        let given: Vec<Arc<Spans>> = chunks.iter().map(|chunk| Arc::clone(&chunk.spans)).collect();
+        let given = only_used(chunks, &mut portion);
         let written = self.0.cpu.run(move || write(&given, portion, &facts)).await?;
         let mut entry = entry(id, &written, &cut);
         entry.shared_traces = shared_traces;
@@ -246,6 +246,24 @@ fn split(chunks: &[Chunk], traces: Vec<(TraceId, Vec<RowRef>)>, max_spans: usize
     portions
 }
 
+/// The chunks that have a row in the portion, whose rows name them by their new places: all that is written from a chunk looks at all
+/// of its rows.
+fn only_used(chunks: &[Chunk], portion: &mut Portion) -> Vec<Arc<Spans>> {
+    let mut used = vec![false; chunks.len()];
+    for row in portion.traces.iter().flat_map(|(_, rows)| rows) {
+        used[row.chunk as usize] = true;
+    }
+    let (mut kept, mut places) = (Vec::new(), vec![0; chunks.len()]);
+    for (index, chunk) in chunks.iter().enumerate().filter(|(index, _)| used[*index]) {
+        places[index] = u32::try_from(kept.len()).expect("chunks are counted in 32 bits");
+        kept.push(Arc::clone(&chunk.spans));
+    }
+    for row in portion.traces.iter_mut().flat_map(|(_, rows)| rows) {
+        row.chunk = places[row.chunk as usize];
+    }
+    kept
+}
+
 fn write(chunks: &[Arc<Spans>], portion: Portion, facts: &Facts) -> Result<Written, block::Error> {
     let chunks: Vec<&Spans> = chunks.iter().map(|spans| &**spans).collect();
     let layout = Layout::of(&chunks, portion.traces, &|row| content_hash(&chunks, row));
@@ -256,6 +274,10 @@ fn rows_by_chunk(chunks: &[Chunk], portion: &Portion) -> Vec<(Chunk, Vec<u32>)> 
     let mut rows: Vec<Vec<u32>> = vec![Vec::new(); chunks.len()];
     for row in portion.traces.iter().flat_map(|(_, rows)| rows) {
         rows[row.chunk as usize].push(row.row);
+    }
+    // As they came: what is looked up for them lies in this order.
+    for rows in &mut rows {
+        rows.sort_unstable();
     }
     chunks.iter().cloned().zip(rows).filter(|(_, rows)| !rows.is_empty()).collect()
 }

@@ -1,49 +1,78 @@
 //! One `KeyValue` into typed columns, or word that they can't hold it.
 
-use crate::columns::{Attributes, Pool, RestType};
+use crate::columns::{Attributes, EMPTY, Pool, RestType};
 use crate::trace::Scalar;
 use crate::trace::wire::{DEPTH_MAX, Field, Fields, WireError};
 
 use super::error::Stop;
 
-/// Codes of the keys that the last owners had, by position: spans of one kind have the same keys in the same order, so
-/// that most keys are found by comparing bytes.
+/// What attributes were seen last, by the key before them: spans of one kind have the same keys in the same order, and often the same
+/// values. A look here spares hashing.
 #[derive(Default)]
 pub(super) struct Keys<'a> {
-    by_position: Vec<(&'a [u8], u32)>,
-    next: usize,
+    slots: Vec<Slot<'a>>,
+    /// Code of the key before, or [`NO_KEY`].
+    before: u32,
 }
 
-/// Positions that are remembered. More attributes than that are looked up in the pool.
-const POSITIONS_MAX: usize = 256;
+#[derive(Clone, Copy)]
+struct Slot<'a> {
+    key: &'a [u8],
+    /// [`NO_KEY`] for an empty slot.
+    key_code: u32,
+    /// A text that the key had, and its code.
+    text: &'a [u8],
+    text_code: u32,
+}
+
+/// Keys that are remembered: more than a request usually has, and small enough for a cache.
+const SLOTS: u32 = 256;
+
+const NO_KEY: u32 = u32::MAX;
 
 impl<'a> Keys<'a> {
-    /// Begins a new owner.
     pub(super) fn start(&mut self) {
-        self.next = 0;
+        self.before = NO_KEY;
     }
 
-    fn code(&mut self, pool: &mut Pool, key: &'a [u8]) -> Result<u32, WireError> {
-        let position = self.next;
-        self.next += 1;
-        match self.by_position.get_mut(position) {
-            Some((known, code)) if *known == key => return Ok(*code),
-            Some(known) => {
-                *known = (key, text_code(pool, key)?);
-                return Ok(known.1);
-            }
-            None => {}
+    /// The slot of the next attribute, which has this key.
+    fn slot(&mut self, pool: &mut Pool, key: &'a [u8]) -> Result<&mut Slot<'a>, WireError> {
+        if self.slots.is_empty() {
+            let empty = Slot { key: &[], key_code: NO_KEY, text: &[], text_code: EMPTY };
+            self.slots.resize(SLOTS as usize, empty);
         }
-        let code = text_code(pool, key)?;
-        if position < POSITIONS_MAX {
-            self.by_position.push((key, code));
+        let slot = &mut self.slots[(self.before % SLOTS) as usize];
+        if slot.key_code == NO_KEY || slot.key != key {
+            *slot = Slot { key, key_code: text_code(pool, key)?, text: &[], text_code: EMPTY };
         }
-        Ok(code)
+        self.before = slot.key_code;
+        Ok(slot)
     }
+}
+
+impl<'a> Slot<'a> {
+    fn text_code(&mut self, pool: &mut Pool, text: &'a [u8]) -> Result<u32, WireError> {
+        if self.text != text {
+            (self.text, self.text_code) = (text, text_code(pool, text)?);
+        }
+        Ok(self.text_code)
+    }
+}
+
+/// Whether bytes are UTF-8. Most texts are short and ASCII, which this sees with fewer steps than the standard library.
+pub(super) fn check_text(text: &[u8]) -> Result<(), WireError> {
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = text.as_chunks::<8>();
+    let words = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
+    let rest = rest.iter().fold(0, |all, byte| all | byte);
+    if words & HIGH_BITS == 0 && rest & 0x80 == 0 {
+        return Ok(());
+    }
+    std::str::from_utf8(text).map(drop).map_err(|_| WireError::Utf8)
 }
 
 fn text_code(pool: &mut Pool, key: &[u8]) -> Result<u32, WireError> {
-    std::str::from_utf8(key).map_err(|_| WireError::Utf8)?;
+    check_text(key)?;
     Ok(pool.intern(key))
 }
 
@@ -96,29 +125,43 @@ fn push_key_value<'a>(
         return Ok(());
     };
     let Into { attributes, pool, keys, owner, .. } = into;
-    let key = keys.code(pool, key)?;
-    if let Some(scalar) = scalar(value)? {
-        attributes.push(pool, *owner, key, scalar);
-    } else {
-        let kind = check_any(value, 0)?;
-        attributes.push_any(pool, *owner, key, kind, value);
+    let slot = keys.slot(pool, key)?;
+    let key = slot.key_code;
+    match single(value)? {
+        Single::Text(text) => {
+            let text = slot.text_code(pool, text)?;
+            attributes.push_text(pool, *owner, key, text);
+        }
+        Single::Other(scalar) => attributes.push(pool, *owner, key, scalar),
+        Single::None => {
+            let kind = check_any(value, 0)?;
+            attributes.push_any(pool, *owner, key, kind, value);
+        }
     }
     Ok(())
 }
 
-/// The value of an `AnyValue` that is one scalar and nothing else.
-fn scalar(any_value: &[u8]) -> Result<Option<Scalar<'_>>, WireError> {
+/// An `AnyValue` that is one scalar and nothing else.
+enum Single<'a> {
+    /// It may be no UTF-8.
+    Text(&'a [u8]),
+    Other(Scalar<'a>),
+    /// It is something else.
+    None,
+}
+
+fn single(any_value: &[u8]) -> Result<Single<'_>, WireError> {
     let mut fields = Fields::of(any_value);
-    let Some(field) = fields.next() else { return Ok(None) };
+    let Some(field) = fields.next() else { return Ok(Single::None) };
     let field = field?;
-    let scalar = match field.number {
-        1 => Scalar::String(field.text()?),
-        2 => Scalar::Bool(field.varint()? != 0),
-        3 => Scalar::Int(field.varint()?.cast_signed()),
-        4 => Scalar::Double(f64::from_bits(field.fixed64()?)),
-        _ => return Ok(None),
+    let single = match field.number {
+        1 => Single::Text(field.bytes()?),
+        2 => Single::Other(Scalar::Bool(field.varint()? != 0)),
+        3 => Single::Other(Scalar::Int(field.varint()?.cast_signed())),
+        4 => Single::Other(Scalar::Double(f64::from_bits(field.fixed64()?))),
+        _ => return Ok(Single::None),
     };
-    Ok(fields.next().is_none().then_some(scalar))
+    Ok(if fields.next().is_none() { single } else { Single::None })
 }
 
 /// Checks all that an `AnyValue` holds and names its type, which is that of the last field that is set.
@@ -174,4 +217,43 @@ fn check_list(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembered_keys_and_texts_have_their_codes() {
+        let (mut pool, mut keys) = (Pool::default(), Keys::default());
+        for span in [[("a", "1"), ("b", "2")], [("a", "1"), ("c", "2")], [("a", "3"), ("b", "")]] {
+            keys.start();
+            for (key, text) in span {
+                let slot = keys.slot(&mut pool, key.as_bytes()).unwrap();
+                let (key_code, text_code) =
+                    (slot.key_code, slot.text_code(&mut pool, text.as_bytes()).unwrap());
+                assert_eq!((pool.text(key_code), pool.text(text_code)), (key, text));
+            }
+        }
+        for _ in 0..2 {
+            keys.start();
+            let slot = keys.slot(&mut pool, b"a").unwrap();
+            assert_eq!(slot.text_code(&mut pool, b"\xff"), Err(WireError::Utf8));
+            assert!(keys.slot(&mut pool, b"\xff").is_err());
+        }
+    }
+
+    #[test]
+    fn text_is_checked_at_every_place() {
+        for length in 0..20 {
+            let text = vec![b'x'; length];
+            assert_eq!(check_text(&text), Ok(()));
+            for place in 0..length {
+                let mut bad = text.clone();
+                bad[place] = 0xe9;
+                assert_eq!(check_text(&bad), Err(WireError::Utf8), "{place} of {length}");
+            }
+        }
+        assert_eq!(check_text("eight by é and more".as_bytes()), Ok(()));
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::columns::{Resource, ResourceCache, ResourceParts, Spans};
+use crate::columns::{PartsRef, Resource, ResourceCache, ResourceParts, Spans};
 use crate::trace::wire::{Fields, WireError};
 
 use super::attribute::check_key_value;
@@ -207,6 +207,10 @@ impl<'a> Walk<'a> {
         resource: &Around<'a>,
         scope: Around<'a>,
     ) -> Result<Result<Arc<Resource>, Reason>, Stop> {
+        // The same bytes were checked when it was made.
+        if let Some(known) = self.cache.find(&parts_of(resource, &scope)) {
+            return Ok(Ok(known));
+        }
         let key = (resource.clone(), scope);
         if let Some(known) = self.resources.get(&key) {
             return Ok(known.clone());
@@ -246,6 +250,17 @@ impl<'a> Around<'a> {
             }
         }
         Ok(around)
+    }
+}
+
+fn parts_of<'p>(resource: &'p Around<'_>, scope: &'p Around<'_>) -> PartsRef<'p> {
+    PartsRef {
+        resource: resource.message.as_deref(),
+        resource_schema_url: resource.schema_url,
+        resource_unknown: &resource.unknown,
+        scope: scope.message.as_deref(),
+        scope_schema_url: scope.schema_url,
+        scope_unknown: &scope.unknown,
     }
 }
 

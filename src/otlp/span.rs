@@ -94,8 +94,11 @@ fn refuse(reason: impl Fn(Found) -> Reason, id: &[u8]) -> Stop {
 }
 
 fn text(pool: &mut Pool, field: Field<'_>, at: &'static str) -> Result<u32, Stop> {
-    let text = field.text().map_err(|error| Stop::at(error, at))?;
-    Ok(pool.intern(text.as_bytes()))
+    let text = field.bytes().and_then(|text| {
+        attribute::check_text(text)?;
+        Ok(text)
+    });
+    Ok(pool.intern(text.map_err(|error| Stop::at(error, at))?))
 }
 
 /// Notes the raw fields that an owner keeps, if there are any.

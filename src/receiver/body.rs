@@ -1,6 +1,7 @@
 //! Bodies: read whole and inflated, under a cap for each and a budget for all.
 
 use std::io::{ErrorKind, Read};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -89,6 +91,61 @@ impl Encoding {
 pub(super) struct Budget {
     free_kib: Arc<Semaphore>,
     bytes: usize,
+    spares: Arc<Spares>,
+}
+
+/// Most room made for a body because its sender announces that many bytes; the rest is made as they come.
+const ANNOUNCED_ROOM_MAX: usize = 1 << 20;
+
+/// Rooms that are worth to be kept: the allocator has smaller ones at hand, and larger ones are seldom needed again.
+const SPARE_BYTES: RangeInclusive<usize> = 64 << 10..=8 << 20;
+
+/// Bytes of all spare rooms: they are not in the budget.
+const SPARES_BYTES_MAX: usize = 16 << 20;
+
+/// The rooms of bodies that are done with, oldest first. Fresh memory has to be cleared by the system, page by page: that was a tenth
+/// of the cost of taking a body in.
+#[derive(Debug, Default)]
+struct Spares(Mutex<Vec<Vec<u8>>>);
+
+impl Spares {
+    /// An empty room of one of these sizes.
+    fn take(&self, sizes: &RangeInclusive<usize>) -> Option<Vec<u8>> {
+        let mut rooms = self.0.lock();
+        let index = rooms.iter().position(|room| sizes.contains(&room.capacity()))?;
+        Some(rooms.swap_remove(index))
+    }
+
+    fn give(&self, mut room: Vec<u8>) {
+        if !SPARE_BYTES.contains(&room.capacity()) {
+            return;
+        }
+        room.clear();
+        let mut rooms = self.0.lock();
+        rooms.push(room);
+        let mut bytes: usize = rooms.iter().map(Vec::capacity).sum();
+        while bytes > SPARES_BYTES_MAX {
+            bytes -= rooms.remove(0).capacity();
+        }
+    }
+}
+
+/// A body whose room goes to the spare ones when its last reader is done.
+struct Lent {
+    bytes: Vec<u8>,
+    spares: Arc<Spares>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.spares.give(std::mem::take(&mut self.bytes));
+    }
 }
 
 /// A part of a budget, given back when dropped.
@@ -109,7 +166,7 @@ pub(super) struct Held {
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
         let kib = bytes.div_ceil(1024).min(Semaphore::MAX_PERMITS);
-        Self { free_kib: Arc::new(Semaphore::new(kib)), bytes }
+        Self { free_kib: Arc::new(Semaphore::new(kib)), bytes, spares: Arc::default() }
     }
 
     fn share(&self) -> Share {
@@ -144,12 +201,14 @@ impl Share {
 struct Sink {
     bytes: Vec<u8>,
     bytes_max: usize,
+    /// Room that is made at once.
+    announced: usize,
     share: Share,
 }
 
 impl Sink {
     fn new(bytes_max: usize, budget: &Budget) -> Self {
-        Self { bytes: Vec::new(), bytes_max, share: budget.share() }
+        Self { bytes: Vec::new(), bytes_max, announced: 0, share: budget.share() }
     }
 
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
@@ -159,16 +218,35 @@ impl Sink {
         }
         if wanted > self.bytes.capacity() {
             // Doubled, but never over the cap: what is allocated is what is covered.
-            let capacity = (self.bytes.capacity() * 2).clamp(wanted, self.bytes_max.max(wanted));
-            self.share.cover(capacity)?;
-            self.bytes.reserve_exact(capacity - self.bytes.len());
+            let capacity = (self.bytes.capacity() * 2).max(self.announced);
+            self.grow(capacity.clamp(wanted, self.bytes_max.max(wanted)))?;
         }
         self.bytes.extend_from_slice(piece);
         Ok(())
     }
 
+    fn grow(&mut self, capacity: usize) -> Result<(), Failure> {
+        let sizes = capacity..=capacity.saturating_mul(2).min(self.bytes_max);
+        let spares = Arc::clone(&self.share.budget.spares);
+        if let Some(mut room) = spares.take(&sizes) {
+            self.share.cover(room.capacity())?;
+            room.extend_from_slice(&self.bytes);
+            spares.give(std::mem::replace(&mut self.bytes, room));
+        } else {
+            self.share.cover(capacity)?;
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        Ok(())
+    }
+
     fn into_held(self) -> Held {
-        Held { bytes: self.bytes.into(), share: self.share }
+        let Self { bytes, bytes_max: _, announced: _, share } = self;
+        let bytes = if SPARE_BYTES.contains(&bytes.capacity()) {
+            Bytes::from_owner(Lent { bytes, spares: Arc::clone(&share.budget.spares) })
+        } else {
+            bytes.into()
+        };
+        Held { bytes, share }
     }
 }
 
@@ -188,12 +266,12 @@ pub(super) async fn read(body: Body, bytes_max: usize, budget: &Budget) -> Resul
     if usize::try_from(announced).map_or(true, |bytes| bytes > bytes_max) {
         return Err(too_large(bytes_max));
     }
-    timeout(READ_TIME_MAX, read_to_end(body, Sink::new(bytes_max, budget))).await.unwrap_or_else(
-        |_| {
-            let text = format!("the body did not come in within {READ_TIME_MAX:?}");
-            Err(Failure::new(Kind::Timeout, text))
-        },
-    )
+    let mut sink = Sink::new(bytes_max, budget);
+    sink.announced = usize::try_from(announced).map_or(0, |bytes| bytes.min(ANNOUNCED_ROOM_MAX));
+    timeout(READ_TIME_MAX, read_to_end(body, sink)).await.unwrap_or_else(|_| {
+        let text = format!("the body did not come in within {READ_TIME_MAX:?}");
+        Err(Failure::new(Kind::Timeout, text))
+    })
 }
 
 async fn read_to_end(mut body: Body, mut sink: Sink) -> Result<Held, Failure> {

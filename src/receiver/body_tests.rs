@@ -135,6 +135,34 @@ fn the_room_for_a_body_never_grows_past_the_cap() {
 }
 
 #[tokio::test]
+async fn the_room_of_a_body_is_used_again_and_stays_bounded() {
+    let budget = Budget::new(64 << 20);
+    let taken_in = async |bytes: usize| {
+        let held = read(Body::from(vec![1; bytes]), 16 << 20, &budget).await.unwrap();
+        assert_eq!(held.bytes, vec![1; bytes]);
+        held
+    };
+    let first = taken_in(100_000).await;
+    let room = first.bytes.as_ptr();
+    let reader = first.bytes.clone();
+    drop(first);
+    assert_ne!(taken_in(90_000).await.bytes.as_ptr(), room, "it is still read");
+    drop(reader);
+    let kept = |budget: &Budget| budget.spares.0.lock().iter().map(Vec::capacity).sum::<usize>();
+    assert_eq!(kept(&budget), 190_000);
+    let again = taken_in(95_000).await;
+    assert_eq!((again.bytes.as_ptr(), kept(&budget)), (room, 90_000));
+    drop(again);
+    let mut large = Vec::new();
+    for _ in 0..9 {
+        large.push(taken_in(4 << 20).await);
+    }
+    drop(large);
+    assert!(kept(&budget) <= SPARES_BYTES_MAX);
+    assert_eq!(budget.free_kib.available_permits(), 64 << 10);
+}
+
+#[tokio::test]
 async fn a_body_over_the_cap_is_refused_however_it_comes() {
     let announced = read(Body::from(vec![0; 11]), 10, &budget()).await.unwrap_err();
     assert_eq!(announced, too_large(10));
