@@ -39,6 +39,18 @@ fn trace_id(trace: u64) -> Vec<u8> {
     ((u128::from(trace) << 64) | u128::from(trace)).to_be_bytes().to_vec()
 }
 
+/// Nothing but a name, so that some rows of a page lack what others have.
+fn bare(span: Span) -> Span {
+    Span {
+        attributes: vec![],
+        events: vec![],
+        links: vec![],
+        status: None,
+        trace_state: String::new(),
+        ..span
+    }
+}
+
 /// A trace of `spans` spans in a chain, with attributes of many kinds.
 fn trace(trace: u64, spans: u64) -> ResourceSpans {
     // Few enough to be absent from most pages, many enough for a column.
@@ -90,15 +102,6 @@ fn trace(trace: u64, spans: u64) -> ResourceSpans {
         dropped_events_count: 4,
         dropped_links_count: 5,
         status: (index % 2 == 1).then(|| Status { message: "no".into(), code: 2 }),
-    };
-    // Nothing but a name, so that some rows of a page lack what others have.
-    let bare = |span: Span| Span {
-        attributes: vec![],
-        events: vec![],
-        links: vec![],
-        status: None,
-        trace_state: String::new(),
-        ..span
     };
     let span_of =
         |index| if trace.is_multiple_of(13) { bare(span_of(index)) } else { span_of(index) };

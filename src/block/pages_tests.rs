@@ -185,7 +185,7 @@ fn repacked(kind: PageKind, plain: &[u8], zstd: bool) -> Bytes {
         header.push(0x15);
         number(&mut header, field);
     }
-    header.push(delta << 4 | 12);
+    header.push((delta << 4) | 0x0c);
     for field in fields {
         header.push(0x15);
         number(&mut header, field);
@@ -252,6 +252,8 @@ async fn a_damaged_page_is_an_error_or_other_values() {
     assert!(refused > 100 && read > 100, "{refused} {read}");
 }
 
+type Change<'a> = &'a dyn Fn(PageKind, Bytes) -> Bytes;
+
 #[tokio::test]
 async fn a_page_that_claims_too_much_is_corrupt() {
     let (block, object) = block().await;
@@ -290,7 +292,7 @@ async fn a_page_that_claims_too_much_is_corrupt() {
         bytes.extend_from_slice(&page[4..]);
         bytes.into()
     };
-    let changes: [(&str, &dyn Fn(PageKind, Bytes) -> Bytes, usize); 5] = [
+    let changes: [(&str, Change<'_>, usize); 5] = [
         ("name", &many, 0),
         ("name", &many, 1),
         ("name", &as_dictionary, 1),
