@@ -50,7 +50,7 @@ fn best(series: &mut [Series], limit: i64, largest: bool, is_open: &mut bool) {
             (0..series.len()).filter(|place| series[*place].samples.contains_key(&stamp)).collect();
         here.sort_by(|one, other| {
             let (one, other) = (&series[*one], &series[*other]);
-            let order = one.samples[&stamp].total_cmp(&other.samples[&stamp]);
+            let order = order(one.samples[&stamp], other.samples[&stamp]);
             let by_text = || told_labels(&one.labels).cmp(&told_labels(&other.labels));
             let ties = tie(one, other).unwrap_or_else(by_text);
             if largest { order.reverse().then(ties) } else { order.then(ties.reverse()) }
@@ -59,7 +59,7 @@ fn best(series: &mut [Series], limit: i64, largest: bool, is_open: &mut bool) {
         *is_open |= kept.iter().any(|kept| {
             left.iter().any(|left| {
                 let (kept, left) = (&series[*kept], &series[*left]);
-                kept.samples[&stamp].total_cmp(&left.samples[&stamp]).is_eq()
+                order(kept.samples[&stamp], left.samples[&stamp]).is_eq()
                     && tie(kept, left).is_none()
             })
         });
@@ -116,4 +116,9 @@ fn text(value: &Val) -> String {
         Val::Duration(_) | Val::Status(_) | Val::Kind(_) => value.word(),
         _ => String::new(),
     }
+}
+
+/// There is one zero.
+fn order(one: f64, other: f64) -> Ordering {
+    (one + 0.0).total_cmp(&(other + 0.0))
 }

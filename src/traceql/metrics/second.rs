@@ -23,8 +23,13 @@ impl Row {
     }
 }
 
-/// In the order of an answer, without those that have no value.
+/// In the order of an answer, without those that have no value. There is one zero: which of two is the larger must not depend on
+/// the order in which they were seen.
 pub(super) fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
+    for row in &mut rows {
+        row.values.iter_mut().for_each(|value| *value += 0.0);
+        row.exemplars.iter_mut().for_each(|exemplar| exemplar.value += 0.0);
+    }
     rows.retain(|row| !row.is_empty());
     rows.sort_by(|one, other| order(&one.labels, &other.labels));
     rows
