@@ -179,14 +179,15 @@ fn wrapped() -> impl Strategy<Value = SpansetExpr> {
         pipeline.stages.push(Stage::Select(attributes));
         SpansetExpr::Pipeline(pipeline)
     });
-    let pure = plain_spansets()
-        .prop_map(|spansets| {
-            SpansetExpr::Pipeline(Pipeline { stages: vec![Stage::Spansets(spansets)] })
-        })
-        .boxed();
+    let pure = plain_spansets().boxed();
     leaf.prop_recursive(2, 4, 2, move |inner| {
-        let rhs = prop_oneof![inner.clone(), pure.clone()];
-        (spanset_op(), inner, rhs).prop_map(|(op, lhs, rhs)| combine(op, lhs, rhs))
+        let pure = (spanset_op(), pure.clone()).prop_map(|(op, spansets)| match op {
+            SpansetOp::Without => (op, spansets),
+            // Tempo's operators take a spanset there in parentheses only, as a pipeline of one stage.
+            op => (op, SpansetExpr::Pipeline(Pipeline { stages: vec![Stage::Spansets(spansets)] })),
+        });
+        let rhs = prop_oneof![(spanset_op(), inner.clone()), pure];
+        (inner, rhs).prop_map(|(lhs, (op, rhs))| combine(op, lhs, rhs))
     })
 }
 
