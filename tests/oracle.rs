@@ -39,8 +39,6 @@ mod house;
 mod mentions;
 #[path = "oracle/model.rs"]
 mod model;
-#[path = "oracle/pending.rs"]
-mod pending;
 #[path = "oracle/questions.rs"]
 mod questions;
 #[path = "oracle/shares.rs"]
@@ -103,9 +101,6 @@ async fn the_engine_answers_as_the_rules_say() {
                 shares.refused += 1;
                 continue;
             };
-            if pending::is_pending(&tree) {
-                continue;
-            }
             let question = Question { tree, text, ask };
             match check(&house.querier, &whole, &question).await {
                 Ok(answer) => shares.add(&question, &answer, splits),

@@ -32,9 +32,12 @@ pub(super) fn operand(expr: Expr) -> Expr {
         Expr::Neg(inner) => Expr::Neg(Box::new(operand(*inner))),
         Expr::Exists { expr, present } => match owner(&expr) {
             Some(owner) if !expr.is_boolean() => wrap(owner, Expr::Exists { expr, present }),
+            Some(_) if is_denied_field(&expr) => Expr::Exists { expr, present },
             Some(_) => Expr::Exists { expr: Box::new(condition(*expr)), present },
             None => Expr::Exists { expr: Box::new(operand(*expr)), present },
         },
+        // As a value it is that of the first event that has the flag, and missing where none has it.
+        denied if is_denied_field(&denied) => denied,
         condition_like @ (Expr::And(_) | Expr::Or(_) | Expr::Not(_)) => condition(condition_like),
         Expr::Test(test) => match not_span(owner_of(&test.field)) {
             Some(owner) => wrap(owner, Expr::Test(test)),
@@ -92,8 +95,16 @@ fn owner(expr: &Expr) -> Option<Owner> {
         },
         Expr::Exists { expr, .. } | Expr::Neg(expr) => owner(expr),
         // `!event.flag` is a flag of one event; `!(event.x = 1)` speaks of all of them.
-        Expr::Not(inner) if matches!(**inner, Expr::Field(_)) => owner(inner),
+        Expr::Not(inner) if is_denied_field(expr) => owner(inner),
         Expr::Not(_) | Expr::Constant(_) | Expr::Each { .. } => None,
+    }
+}
+
+/// `!event.flag`, and `!!event.flag`.
+fn is_denied_field(expr: &Expr) -> bool {
+    match expr {
+        Expr::Not(inner) => matches!(**inner, Expr::Field(_)) || is_denied_field(inner),
+        _ => false,
     }
 }
 

@@ -101,6 +101,7 @@ impl Writer<'_> {
                     let inside = self.condition(depth - 1);
                     return format!("({inside}) {} nil", self.0.one_of(&["=", "!="]));
                 }
+                53..59 => return self.of_one_child(),
                 _ => {}
             }
         }
@@ -118,6 +119,23 @@ impl Writer<'_> {
             24..27 => format!("{} {} {}", self.sum(1), self.0.one_of(&ORDERINGS), self.sum(1)),
             _ => self.comparison(),
         }
+    }
+
+    /// Two conditions that must hold of one event, or of one link.
+    fn of_one_child(&mut self) -> String {
+        let attributes: &[&str] = if self.0.percent(70) {
+            &["event.s", "event.n", "event.a", "event:name"]
+        } else {
+            &["link.s", "link.n", "link.a"]
+        };
+        let mut test = || {
+            let attribute = self.0.one_of(attributes);
+            let family = if NUMBERS.contains(&attribute) { Family::Number } else { Family::Text };
+            let op = self.0.one_of(&["=", "=", "!="]);
+            format!("{attribute} {op} {}", self.literal(family, attribute))
+        };
+        let (lhs, rhs) = (test(), test());
+        format!("({lhs} && {rhs})")
     }
 
     pub(crate) fn exists(&mut self) -> String {
@@ -217,14 +235,18 @@ impl Writer<'_> {
         if is_place {
             return self.0.one_of(&["0", "1", "-1", "2", "4", "6", "3.5"]).to_owned();
         }
-        let usual = ["0", "1", "2", "3", "-1", "2.5", "1.0", "-1.5", "0.5", "4", "2"];
-        let rare = ["9007199254740993", "9007199254740992.0", "minInt", "maxInt", "100", "1s"];
+        // The least and the greatest that the data has are among them: pruning must keep both.
+        let usual =
+            ["0", "1", "2", "3", "-1", "2.5", "1.0", "-1.5", "0.5", "4", "2", "-3", "-2.5", "100"];
+        let rare = ["9007199254740993", "9007199254740992.0", "minInt", "maxInt", "1s"];
         if self.0.percent(85) { self.0.one_of(&usual) } else { self.0.one_of(&rare) }.to_owned()
     }
 
     pub(crate) fn time(&mut self) -> String {
-        let times =
-            ["1s", "100ms", "300ms", "0s", "1ns", "1.5s", "20s", "10ms", "1000000", "1e9", "1m5s"];
+        let times = [
+            "1s", "100ms", "300ms", "0s", "1ns", "1.5s", "20s", "10ms", "1000000", "1e9", "1m5s",
+            "65540ms",
+        ];
         self.0.one_of(&times).to_owned()
     }
 

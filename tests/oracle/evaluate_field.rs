@@ -62,13 +62,11 @@ pub(crate) fn value(trace: &Trace, place: usize, expr: &FieldExpr) -> Val {
     of(trace, place, expr, Owner::default())
 }
 
-/// Whether an expression is true or false by itself, whatever the span has. `!event.x` is: an event has a false one, or none has.
+/// Whether an expression is true or false by itself, whatever the span has. `!event.x` is not: it is missing where `event.x` is.
 pub(crate) fn is_condition(expr: &FieldExpr) -> bool {
     match &expr.kind {
         ExprKind::Attribute(_) => false,
-        ExprKind::Unary { op: UnaryOp::Not, expr: inside } => {
-            is_condition(inside) || matches!(about(inside), About::Event | About::Link)
-        }
+        ExprKind::Unary { op: UnaryOp::Not, expr: inside } => is_condition(inside),
         _ => expr.static_type() == Type::Bool,
     }
 }
