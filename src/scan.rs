@@ -3,9 +3,11 @@
 //! The engine does not know Parquet and blocks do not know TraceQL: the engine writes a `Scan`, and two things answer one, a
 //! block and the live spans. Both answer in `Batch`es of whole traces.
 
+use std::fmt::{self, Display, Formatter};
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
+use traceql_grammar::go_duration;
 
 use crate::columns::{Batch, Projection};
 use crate::failure::Failure;
@@ -123,6 +125,63 @@ impl ScanCost {
         self.traces += traces;
         self.units_read += units_read;
         self.units_skipped += units_skipped;
+    }
+}
+
+impl Display for Need {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let duration = |nanos: u64| go_duration(i64::try_from(nanos).unwrap_or(i64::MAX));
+        match self {
+            Self::Anything => f.write_str("anywhere"),
+            Self::All(needs) => listed(f, needs, " and "),
+            Self::Any(needs) if needs.is_empty() => f.write_str("nowhere"),
+            Self::Any(needs) => listed(f, needs, " or "),
+            Self::HasAttribute { scope, key } => write!(f, "{}{key} != nil", scope.prefix()),
+            Self::Equals { scope, key, value } => write!(f, "{}{key} = {value}", scope.prefix()),
+            Self::NameEquals(name) => write!(f, "name = {name:?}"),
+            Self::DurationAtLeast(nanos) => write!(f, "duration >= {}", duration(*nanos)),
+            Self::DurationAtMost(nanos) => write!(f, "duration <= {}", duration(*nanos)),
+            Self::StatusError => f.write_str("status = error"),
+            Self::Trace(id) => write!(f, "trace:id = \"{id}\""),
+        }
+    }
+}
+
+fn listed(f: &mut Formatter<'_>, needs: &[Need], between: &str) -> fmt::Result {
+    for (place, need) in needs.iter().enumerate() {
+        if place > 0 {
+            f.write_str(between)?;
+        }
+        match need {
+            Need::All(_) | Need::Any(_) => write!(f, "({need})")?,
+            need => write!(f, "{need}")?,
+        }
+    }
+    Ok(())
+}
+
+impl NeedScope {
+    /// What stands before a key in TraceQL.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::SpanOrResource => ".",
+            Self::Span => "span.",
+            Self::Resource => "resource.",
+            Self::Event => "event.",
+            Self::Link => "link.",
+            Self::Instrumentation => "instrumentation.",
+        }
+    }
+}
+
+impl Display for NeedValue {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String(text) => write!(f, "{text:?}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Double(value) => write!(f, "{value:?}"),
+            Self::Bool(value) => write!(f, "{value}"),
+        }
     }
 }
 

@@ -295,6 +295,11 @@ fn searches_are_answered_in_the_shape_that_clients_know() {
 }
 
 #[test]
+fn a_query_explained_is_a_text_for_people() {
+    run(include_str!("api/explain.yaml"));
+}
+
+#[test]
 fn traces_drilldown_gets_what_it_asks_for() {
     run(include_str!("api/drilldown.yaml"));
 }

@@ -2,12 +2,14 @@
 
 use std::io::Write;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::StreamExt;
+use futures::stream::unfold;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::Refused;
@@ -29,7 +31,11 @@ pub(super) async fn gzip(request: Request, next: Next) -> Result<Response, Refus
         return Ok(response);
     }
     let (mut parts, body) = response.into_parts();
-    // All bodies here are whole, in memory, and bounded where they are made.
+    if body.size_hint().exact().is_none() {
+        parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        return Ok(Response::from_parts(parts, in_pieces(body)));
+    }
+    // All other bodies are whole, in memory, and bounded where they are made.
     let body = to_bytes(body, usize::MAX).await.map_err(Failure::internal)?;
     if body.len() < COMPRESSED_BYTES_MIN {
         return Ok(Response::from_parts(parts, Body::from(body)));
@@ -42,6 +48,29 @@ pub(super) async fn gzip(request: Request, next: Next) -> Result<Response, Refus
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(compressed.len()));
     Ok(Response::from_parts(parts, Body::from(compressed)))
+}
+
+/// A body that comes in pieces, compressed piece by piece.
+fn in_pieces(body: Body) -> Body {
+    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let pieces = unfold(Some((body.into_data_stream(), encoder)), |state| async {
+        let (mut body, mut encoder) = state?;
+        let piece = match body.next().await {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => return Some((Err(error), None)),
+            None => {
+                let rest = encoder.finish().expect("memory takes all");
+                return Some((Ok(Bytes::from(rest)), None));
+            }
+        };
+        let write = move || {
+            encoder.write_all(&piece).expect("memory takes all");
+            (std::mem::take(encoder.get_mut()), encoder)
+        };
+        let (compressed, encoder) = on_cpu(write).await;
+        Some((Ok(Bytes::from(compressed)), Some((body, encoder))))
+    });
+    Body::from_stream(pieces)
 }
 
 fn compress(body: &[u8]) -> Vec<u8> {
@@ -73,10 +102,16 @@ mod tests {
 
     use super::*;
 
+    fn pieces() -> Body {
+        let pieces = (0..10).map(|_| Ok::<_, std::io::Error>("long ".repeat(1000)));
+        Body::from_stream(futures::stream::iter(pieces))
+    }
+
     async fn answer(path: &str, accepted: &'static str) -> (HeaderMap, Vec<u8>) {
         let router = Router::new()
             .route("/long", get(|| async { "long ".repeat(10_000) }))
             .route("/short", get(|| async { "short" }))
+            .route("/pieces", get(|| async { pieces() }))
             .layer(from_fn(gzip));
         let request = Request::builder().uri(path).header(header::ACCEPT_ENCODING, accepted);
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -89,6 +124,16 @@ mod tests {
         let (headers, body) = answer("/long", "br, gzip;q=0.5").await;
         assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
         assert_eq!(headers[header::CONTENT_LENGTH], body.len().to_string());
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "long ".repeat(10_000));
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_pieces_is_compressed_in_pieces() {
+        let (headers, body) = answer("/pieces", "gzip").await;
+        assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
+        assert!(!headers.contains_key(header::CONTENT_LENGTH));
         let mut text = String::new();
         flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
         assert_eq!(text, "long ".repeat(10_000));

@@ -1,13 +1,11 @@
 //! Answers as JSON or protobuf, by `Accept`.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, header};
 use prost::Message;
 use serde::Serialize;
 
 use super::json::to_json;
-use super::proto::MetadataMetrics;
-use crate::querier::Cost;
 
 pub(super) const PROTOBUF: &str = "application/protobuf";
 pub(super) const JSON: &str = "application/json";
@@ -62,42 +60,10 @@ pub(super) fn llm(body: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/vnd.grafana.llm+json")], body).into_response()
 }
 
-/// Adds what the answer cost, as headers.
-pub(super) fn with_cost(mut response: Response, cost: &Cost) -> Response {
-    let Cost {
-        inspected_bytes,
-        inspected_traces,
-        inspected_spans,
-        blocks,
-        blocks_skipped,
-        block_bytes: _,
-        jobs: _,
-    } = *cost;
-    for (name, value) in [
-        ("x-vivace-inspected-bytes", inspected_bytes),
-        ("x-vivace-inspected-traces", inspected_traces),
-        ("x-vivace-inspected-spans", inspected_spans),
-        ("x-vivace-blocks", blocks),
-        ("x-vivace-blocks-skipped", blocks_skipped),
-    ] {
-        let name = HeaderName::from_static(name);
-        response.headers_mut().insert(name, HeaderValue::from(value));
-    }
-    response
-}
-
-/// What of the cost stands in the body of all answers but a search's.
-pub(super) fn metadata(cost: &Cost) -> MetadataMetrics {
-    MetadataMetrics { inspected_bytes: cost.inspected_bytes }
-}
-
-/// A count for a field of 32 bits.
-pub(super) fn saturated(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]

@@ -7,20 +7,21 @@ use axum::response::Response;
 use http::request;
 use traceql_grammar::go_duration as print_nanos;
 
-use super::format::with_cost;
+use super::cost::{metrics_of, with_cost};
+use super::explain::{self, Explained, counted};
 use super::params::{self, Params};
 use super::proto::{
     Exemplar, InstantSeries, KeyValue, PartialStatus, QueryInstantResponse, QueryRangeResponse,
     Sample, TimeSeries,
 };
-use super::search::metrics_of;
 use super::times::{flexible, go_duration, print_go, since};
 use super::{Answered, ApiState, Call, Config};
 use crate::failure::Failure;
 use crate::listener::on_cpu;
 use crate::querier::{Cost, MetricsAnswer, MetricsRequest};
+use crate::runtime::metered;
 use crate::trace::Value;
-use crate::traceql::{Series, Slots};
+use crate::traceql::{Series, Slots, compile_metrics};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -87,11 +88,36 @@ async fn answer<M>(
 where
     M: prost::Message + serde::Serialize,
 {
+    if explain::is_wanted(&call.params) {
+        return explained(api, &call, wanted).await;
+    }
     let (form, max) = (call.form, wanted.max_series);
     let answer = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
     let cost = answer.cost;
     let response: Response = on_cpu(move || form.answer(&message(answer, max))).await;
     Ok(with_cost(response, &cost))
+}
+
+/// Computes, and tells how.
+async fn explained(api: &super::Api, call: &Call, wanted: MetricsRequest) -> Answered {
+    let (text, window, begun) = (wanted.query.clone(), wanted.slots.window(), api.now());
+    let computed = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted)));
+    let (answer, cpu) = metered(computed).await;
+    let MetricsAnswer { series, is_cut: _, cost } = answer?;
+    let query = compile_metrics(&text).map_err(|error| Failure::invalid(error.to_string()))?;
+    let query = query.ok_or_else(|| Failure::invalid("not a metrics query"))?;
+    let explained = Explained {
+        query: explain::canonical(&text),
+        window,
+        need: query.need(),
+        first_look: None,
+        projection: query.projection(),
+        cost,
+        cpu,
+        took: api.since(begun),
+        found: counted(series.len(), "series"),
+    };
+    Ok(explained.answer())
 }
 
 fn metrics_of_all(cost: &Cost) -> super::proto::SearchMetrics {

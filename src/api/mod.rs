@@ -2,14 +2,16 @@
 //!
 //! A handler is three steps: `params` makes a typed request of the query string, the querier answers it, `format` writes the
 //! answer as JSON or protobuf by `Accept`. Bodies hold Tempo's fields only, since Grafana's decoder refuses others; what an answer cost is in the
-//! headers `X-Vivace-Inspected-Bytes`, `-Inspected-Spans`, `-Inspected-Traces`, `-Blocks` and `-Blocks-Skipped`.
+//! headers `X-Vivace-Inspected-Bytes`, `-Inspected-Spans`, `-Inspected-Traces`, `-Blocks`, `-Blocks-Skipped`, `-Units-Skipped`,
+//! `-Requests` and `-Cpu-Microseconds` (of the CPU pool; answers without a cost have it, too). With `explain=1` a search or a
+//! metrics query is answered by how it was answered, as a text.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use futures::future::BoxFuture;
@@ -26,12 +28,15 @@ use crate::querier::Querier;
 use crate::tenant::TenantId;
 
 mod compress;
+mod cost;
+mod explain;
 mod format;
 mod json;
 mod legacy;
 mod llm;
 mod metrics;
 mod params;
+mod pieces;
 mod proto;
 mod search;
 mod status;
@@ -62,6 +67,8 @@ pub struct Config {
     pub recent: Duration,
     /// Longest TraceQL text, in bytes.
     pub max_query_expression_size_bytes: usize,
+    /// An answer that takes longer is logged; zero = none.
+    pub log_queries_longer_than: Duration,
     /// Longest time for an answer.
     pub api_timeout: Duration,
     /// Most questions at work at once; beyond it clients are told to come back.
@@ -85,6 +92,7 @@ impl Default for Config {
             max_duration: Duration::from_hours(168),
             recent: Duration::from_mins(15),
             max_query_expression_size_bytes: 131_072,
+            log_queries_longer_than: Duration::from_secs(10),
             api_timeout: Duration::from_mins(5),
             requests_max: 512,
             metrics: MetricsLimits::default(),
@@ -169,6 +177,10 @@ impl Api {
         (self.parts.now)()
     }
 
+    fn since(&self, unix_nano: u64) -> Duration {
+        Duration::from_nanos(self.now().saturating_sub(unix_nano))
+    }
+
     /// Waits for an answer, but not for ever.
     async fn within<T>(
         &self,
@@ -195,9 +207,10 @@ pub fn router(config: Config, parts: Parts) -> Router {
         .route("/api/v2/traces/{id}", any(traces::v2))
         .route("/api/metrics/query_range", any(metrics::query_range))
         .route("/api/metrics/query", any(metrics::query));
-    let prefix = config.http_api_prefix.trim_matches('/');
+    let state = Arc::new(Api { slots: Slots::new(config.requests_max), config, parts });
+    let api = api.layer(from_fn_with_state(Arc::clone(&state), cost::measured));
+    let prefix = state.config.http_api_prefix.trim_matches('/');
     let api = if prefix.is_empty() { api } else { Router::new().nest(&format!("/{prefix}"), api) };
-    let slots = Slots::new(config.requests_max);
     api.route("/ready", any(status::ready))
         .route("/metrics", get(status::metrics))
         .route("/flush", get(status::flush).post(status::flush))
@@ -206,7 +219,7 @@ pub fn router(config: Config, parts: Parts) -> Router {
         .fallback(not_found)
         .layer(from_fn(compress::gzip))
         .layer(from_fn(catch_panics))
-        .with_state(Arc::new(Api { config, parts, slots }))
+        .with_state(state)
 }
 
 /// Answers until `stop` ends and the questions at work are done.

@@ -3,14 +3,15 @@
 use axum::extract::State;
 use http::request;
 
-use super::format::{saturated, with_cost};
-use super::proto::{
-    KeyValue, SearchMetrics, SearchResponse, ServiceStats, Span, SpanSet, TraceSearchMetadata,
-};
-use super::{Answered, ApiState, params};
+use super::cost::{metrics_of, saturated, with_cost};
+use super::explain::{self, Explained, counted};
+use super::proto::{KeyValue, SearchResponse, ServiceStats, Span, SpanSet, TraceSearchMetadata};
+use super::{Answered, Api, ApiState, Call, params};
+use crate::failure::Failure;
 use crate::listener::on_cpu;
-use crate::querier::{Cost, SearchAnswer};
-use crate::traceql::{SpanMatch, SpansetMatch, TraceMatch};
+use crate::querier::{SearchAnswer, SearchRequest};
+use crate::runtime::metered;
+use crate::traceql::{SpanMatch, SpansetMatch, TraceMatch, compile};
 
 /// What stands for the root's service while the root is missing. Tempo's words: clients know them.
 const NO_ROOT: &str = "<root span not yet received>";
@@ -18,6 +19,9 @@ const NO_ROOT: &str = "<root span not yet received>";
 pub(super) async fn search(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     let wanted = params::search(&call.params, &api.config, api.now())?;
+    if explain::is_wanted(&call.params) {
+        return explained(&api, &call, wanted).await;
+    }
     let answer = api.within(Box::pin(api.parts.querier.search(&call.tenants, wanted))).await?;
     let (form, padded) = (call.form, api.config.left_pad_trace_ids);
     let cost = answer.cost;
@@ -25,33 +29,31 @@ pub(super) async fn search(State(api): ApiState, request: request::Parts) -> Ans
     Ok(with_cost(response, &cost))
 }
 
+/// Searches, and tells how.
+async fn explained(api: &Api, call: &Call, wanted: SearchRequest) -> Answered {
+    let (text, window, begun) = (wanted.query.clone(), wanted.window.clone(), api.now());
+    let searched = api.within(Box::pin(api.parts.querier.search(&call.tenants, wanted)));
+    let (answer, cpu) = metered(searched).await;
+    let SearchAnswer { traces, cost } = answer?;
+    let query = compile(&text).map_err(|error| Failure::invalid(error.to_string()))?;
+    let explained = Explained {
+        query: explain::canonical(&text),
+        window,
+        need: query.need(),
+        first_look: Some(query.first_look()),
+        projection: query.projection(),
+        cost,
+        cpu,
+        took: api.since(begun),
+        found: counted(traces.len(), "trace"),
+    };
+    Ok(explained.answer())
+}
+
 fn response_of(answer: SearchAnswer, padded: bool) -> SearchResponse {
     let SearchAnswer { traces, cost } = answer;
     let traces = traces.into_iter().map(|trace| metadata_of(trace, padded)).collect();
     SearchResponse { traces, metrics: metrics_of(&cost) }
-}
-
-pub(super) fn metrics_of(cost: &Cost) -> SearchMetrics {
-    let Cost {
-        inspected_bytes,
-        inspected_traces,
-        // Tempo's searches do not fill the field: the header has it.
-        inspected_spans: _,
-        blocks,
-        blocks_skipped,
-        block_bytes,
-        jobs,
-    } = *cost;
-    SearchMetrics {
-        inspected_traces: saturated(inspected_traces),
-        inspected_bytes,
-        total_blocks: saturated(blocks.saturating_add(blocks_skipped)),
-        // A search that cannot be complete fails: all jobs are done.
-        completed_jobs: saturated(jobs),
-        total_jobs: saturated(jobs),
-        total_block_bytes: block_bytes,
-        inspected_spans: 0,
-    }
 }
 
 fn metadata_of(trace: TraceMatch, padded: bool) -> TraceSearchMetadata {

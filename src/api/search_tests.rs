@@ -5,6 +5,7 @@ use prost::Message;
 use super::*;
 use crate::api::format::Form;
 use crate::api::json::to_json;
+use crate::querier::Cost;
 use crate::trace::{SpanId, TraceId, Value};
 use crate::traceql::{Rank, ServiceCount};
 
@@ -55,6 +56,7 @@ fn answer() -> SearchAnswer {
         blocks_skipped: 4,
         block_bytes: 734_003_200,
         jobs: 9,
+        ..Cost::default()
     };
     SearchAnswer { traces: vec![whole, rootless], cost }
 }

@@ -7,7 +7,8 @@ use axum::response::Response;
 use http::request;
 use serde_json::json;
 
-use super::format::{Form, llm, metadata, with_cost};
+use super::cost::{metadata, with_cost};
+use super::format::{Form, llm};
 use super::json::to_json;
 use super::legacy::attribute;
 use super::params::{WantedScope, tag_scope, tags_window};

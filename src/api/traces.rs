@@ -5,14 +5,17 @@ use axum::response::IntoResponse;
 use http::{StatusCode, request};
 use prost::Message;
 
-use super::format::{Form, json, llm, metadata, protobuf, with_cost};
+use super::cost::{metadata, with_cost};
+use super::format::{Form, JSON, PROTOBUF, llm};
 use super::json::to_json;
+use super::pieces::{self, PIECE_BYTES, Sink};
 use super::proto::TraceByIdResponse;
 use super::{Answered, Api, ApiState, Call, params};
 use crate::failure::Failure;
 use crate::listener::on_cpu;
 use crate::querier::{Cost, FoundTrace, JsonStyle};
 use crate::trace::TraceId;
+use crate::trace::wire::put_bytes_field;
 
 /// The bare trace; 404 if there is none.
 pub(super) async fn v1(
@@ -26,8 +29,18 @@ pub(super) async fn v1(
     };
     let cost = trace.cost;
     let response = match call.form {
-        Form::Protobuf => protobuf(on_cpu(move || trace.protobuf()).await),
-        Form::Json | Form::Llm => json(on_cpu(move || trace.json(JsonStyle::V1)).await?),
+        Form::Protobuf => {
+            let encode = move |sink: Sink<'_>| {
+                let _all = trace.protobuf_pieces(PIECE_BYTES).map(Ok).all(sink);
+            };
+            pieces::answer(PROTOBUF, encode).await?
+        }
+        Form::Json | Form::Llm => {
+            let encode = move |sink: Sink<'_>| {
+                let _all = trace.json_pieces(JsonStyle::V1, PIECE_BYTES).all(sink);
+            };
+            pieces::answer(JSON, encode).await?
+        }
     };
     Ok(with_cost(response, &cost))
 }
@@ -42,8 +55,14 @@ pub(super) async fn v2(
     let trace = find(&api, &call, &id).await?;
     let cost = trace.as_ref().map(|trace| trace.cost).unwrap_or_default();
     let response = match call.form {
-        Form::Protobuf => protobuf(on_cpu(move || protobuf_v2(trace.as_ref(), &cost)).await),
-        Form::Json => json(on_cpu(move || json_v2(trace.as_ref(), &cost)).await?),
+        Form::Protobuf => {
+            let encode = move |sink: Sink<'_>| protobuf_v2(trace.as_ref(), &cost, sink);
+            pieces::answer(PROTOBUF, encode).await?
+        }
+        Form::Json => {
+            let encode = move |sink: Sink<'_>| json_v2(trace.as_ref(), &cost, sink);
+            pieces::answer(JSON, encode).await?
+        }
         Form::Llm => {
             let bytes = move || trace.map(|trace| trace.protobuf());
             let body = on_cpu(move || super::llm::trace(bytes().as_deref(), &cost)).await;
@@ -60,15 +79,47 @@ async fn find(api: &Api, call: &Call, id: &str) -> Result<Option<FoundTrace>, Fa
     api.within(api.parts.querier.find_trace(&call.tenants, id, window)).await
 }
 
-fn protobuf_v2(trace: Option<&FoundTrace>, cost: &Cost) -> Vec<u8> {
-    let trace = trace.map(FoundTrace::protobuf).unwrap_or_default();
-    TraceByIdResponse { trace, metrics: metadata(cost) }.encode_to_vec()
+/// Of a field that is a message several are one: the pieces of the trace come one by one.
+fn protobuf_v2(trace: Option<&FoundTrace>, cost: &Cost, sink: Sink<'_>) {
+    let mut pieces = trace.map(|trace| trace.protobuf_pieces(PIECE_BYTES)).into_iter().flatten();
+    let mut out = pieces.next().unwrap_or_default();
+    for next in pieces {
+        let piece = std::mem::replace(&mut out, next);
+        let mut field = Vec::with_capacity(piece.len() + 8);
+        put_bytes_field(&mut field, 1, &piece);
+        if !sink(Ok(field)) {
+            return;
+        }
+    }
+    let last = TraceByIdResponse { trace: out, metrics: metadata(cost) };
+    sink(Ok(last.encode_to_vec()));
 }
 
-fn json_v2(trace: Option<&FoundTrace>, cost: &Cost) -> Result<Vec<u8>, Failure> {
-    let trace = trace.map_or_else(|| Ok(b"{}".to_vec()), |trace| trace.json(JsonStyle::V2))?;
-    let metrics = to_json(&metadata(cost));
-    Ok([br#"{"trace":"#, &trace[..], br#","metrics":"#, &metrics, b"}"].concat())
+fn json_v2(trace: Option<&FoundTrace>, cost: &Cost, sink: Sink<'_>) {
+    let mut out = br#"{"trace":"#.to_vec();
+    match trace {
+        None => out.extend_from_slice(b"{}"),
+        Some(trace) => {
+            for piece in trace.json_pieces(JsonStyle::V2, PIECE_BYTES) {
+                let is_more = out.len() >= PIECE_BYTES;
+                let full = is_more.then(|| std::mem::take(&mut out));
+                if full.is_some_and(|full| !sink(Ok(full))) {
+                    return;
+                }
+                match piece {
+                    Ok(piece) => out.extend_from_slice(&piece),
+                    Err(error) => {
+                        sink(Err(error));
+                        return;
+                    }
+                }
+            }
+        }
+    }
+    out.extend_from_slice(br#","metrics":"#);
+    out.extend_from_slice(&to_json(&metadata(cost)));
+    out.push(b'}');
+    sink(Ok(out));
 }
 
 #[cfg(test)]
@@ -77,11 +128,20 @@ mod tests {
 
     #[test]
     fn no_trace_is_an_empty_envelope() {
-        assert_eq!(json_v2(None, &Cost::default()).unwrap(), br#"{"trace":{},"metrics":{}}"#);
-        assert_eq!(protobuf_v2(None, &Cost::default()), [0x0a, 0, 0x12, 0]);
+        type Encode = fn(Option<&FoundTrace>, &Cost, Sink<'_>);
+        let encoded = |encode: Encode, cost: &Cost| {
+            let mut all = Vec::new();
+            encode(None, cost, &mut |piece| {
+                all.extend(piece.unwrap());
+                true
+            });
+            all
+        };
+        assert_eq!(encoded(json_v2, &Cost::default()), br#"{"trace":{},"metrics":{}}"#);
+        assert_eq!(encoded(protobuf_v2, &Cost::default()), [0x0a, 0, 0x12, 0]);
         let cost = Cost { inspected_bytes: 300, ..Cost::default() };
         let expected = br#"{"trace":{},"metrics":{"inspectedBytes":"300"}}"#;
-        assert_eq!(json_v2(None, &cost).unwrap(), expected);
-        assert_eq!(protobuf_v2(None, &cost), [0x0a, 0, 0x12, 3, 0x08, 0xac, 0x02]);
+        assert_eq!(encoded(json_v2, &cost), expected);
+        assert_eq!(encoded(protobuf_v2, &cost), [0x0a, 0, 0x12, 3, 0x08, 0xac, 0x02]);
     }
 }

@@ -12,6 +12,8 @@ pub struct QueryFrontend {
     pub max_query_expression_size_bytes: usize,
     /// How far back from now a query without an end stops. 0: at now, spans are visible at once.
     pub query_end_cutoff: Duration,
+    /// A question that takes longer is logged with its cost; 0: none.
+    pub log_queries_longer_than: Duration,
     /// Longest time for one request of any kind; 0: only the querier's own limits.
     pub api_timeout: Duration,
     pub search: SearchLimits,
@@ -81,6 +83,7 @@ impl Default for QueryFrontend {
         Self {
             max_query_expression_size_bytes: 128 << 10,
             query_end_cutoff: Duration::ZERO,
+            log_queries_longer_than: Duration::from_secs(10),
             api_timeout: Duration::ZERO,
             search: SearchLimits::default(),
             metrics: MetricsLimits::default(),

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::{Error, Place};
-use super::group::{Row, encode_trace};
+use super::group::{Row, trace_pieces};
 use super::schema::{BATCHES, FieldDef, Kind, Message, REQUEST};
 use crate::trace::wire::{DEPTH_MAX, Field, Fields, WireError};
 
@@ -24,21 +24,51 @@ pub enum JsonStyle {
     V2,
 }
 
-/// A trace as one JSON object: `{"batches":[…]}` or `{"resourceSpans":[…]}`, `{}` without rows. Groups and order as in
-/// [`encode_trace`]. For the second style the caller writes the object as the value of `"trace"`.
+/// A trace as one JSON object: `{"batches":[…]}` or `{"resourceSpans":[…]}`, `{}` without rows. It comes in pieces of about
+/// twice `piece_bytes`, groups and order as in [`trace_pieces`]. For the second style the caller writes the object as the value of `"trace"`.
 ///
-/// # Errors
-/// When columns hold bytes that are not protobuf, which [`super::decode()`] never puts there.
-pub fn trace_json(rows: &[Row<'_>], style: JsonStyle) -> Result<Vec<u8>, Error> {
-    let message = match style {
+/// A piece is an error when columns hold bytes that are not protobuf, which [`super::decode()`] never puts there.
+pub fn trace_json<'a>(
+    rows: &[Row<'a>],
+    style: JsonStyle,
+    piece_bytes: usize,
+) -> impl Iterator<Item = Result<Vec<u8>, Error>> + use<'a> {
+    let message: &'static Message = match style {
         JsonStyle::V1 => &BATCHES,
         JsonStyle::V2 => &REQUEST,
     };
-    let trace = encode_trace(rows);
-    let mut out = Vec::with_capacity(trace.len() * 2);
-    print_message(&mut out, message, &trace, 0)
-        .map_err(|error| Error::Wire { place: Place::default(), error })?;
-    Ok(out)
+    let mut pieces = trace_pieces(rows, piece_bytes).peekable();
+    let (mut is_first, is_empty) = (true, rows.is_empty());
+    let printed = std::iter::from_fn(move || {
+        let piece = pieces.next()?;
+        let mut out = Vec::with_capacity(piece.len() * 2);
+        let is_last = pieces.peek().is_none();
+        let printed = print_piece(&mut out, message, &piece, (is_first, is_last));
+        is_first = false;
+        Some(printed.map(|()| out))
+    });
+    is_empty.then(|| Ok(b"{}".to_vec())).into_iter().chain(printed)
+}
+
+/// The list of a piece, which goes on with that of the piece before unless it is the first, and is open unless it is the last.
+fn print_piece(
+    out: &mut Vec<u8>,
+    message: &'static Message,
+    piece: &[u8],
+    (is_first, is_last): (bool, bool),
+) -> Result<(), Error> {
+    let of_wire = |error| Error::Wire { place: Place::default(), error };
+    let begin = out.len();
+    print_message(out, message, piece, 0).map_err(of_wire)?;
+    if !is_first {
+        // `{"batches":[` of this piece is a comma in the whole.
+        let opening = out.iter().position(|byte| *byte == b'[').map_or(0, |place| place + 1);
+        out.splice(begin..opening, [b',']);
+    }
+    if !is_last {
+        out.truncate(out.len() - "]}".len());
+    }
+    Ok(())
 }
 
 /// Two messages for each level of a value, and what is around it.
@@ -240,7 +270,35 @@ mod tests {
     fn printed(body: &str, style: JsonStyle) -> String {
         let spans = decode(&transcode(body.as_bytes()).unwrap()).unwrap().spans;
         let rows: Vec<_> = (0..spans.len()).map(|row| (&spans, row)).collect();
-        String::from_utf8(trace_json(&rows, style).unwrap()).unwrap()
+        let whole = |piece_bytes| {
+            let pieces: Result<Vec<_>, _> = trace_json(&rows, style, piece_bytes).collect();
+            String::from_utf8(pieces.unwrap().concat()).unwrap()
+        };
+        whole(usize::MAX)
+    }
+
+    #[test]
+    fn a_trace_in_pieces_is_one_object() {
+        let spans: Vec<String> = (1..=5)
+            .map(|number| format!(r#"{{"traceId":"01020304050607080102030405060708","spanId":"010203040506070{number}"}}"#))
+            .collect();
+        let body = format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#,
+            spans.join(",")
+        );
+        let spans = decode(&transcode(body.as_bytes()).unwrap()).unwrap().spans;
+        let rows: Vec<_> = (0..spans.len()).map(|row| (&spans, row)).collect();
+        let pieces: Vec<Vec<u8>> =
+            trace_json(&rows, JsonStyle::V1, 1).collect::<Result<_, _>>().unwrap();
+        assert_eq!(pieces.len(), 5);
+        let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).unwrap();
+        let batches = whole["batches"].as_array().unwrap();
+        let ids: Vec<_> =
+            batches.iter().map(|batch| &batch["scopeSpans"][0]["spans"][0]["spanId"]).collect();
+        assert_eq!(
+            ids,
+            ["AQIDBAUGBwE=", "AQIDBAUGBwI=", "AQIDBAUGBwM=", "AQIDBAUGBwQ=", "AQIDBAUGBwU="]
+        );
     }
 
     #[test]

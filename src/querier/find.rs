@@ -183,11 +183,19 @@ impl FoundTrace {
         otlp::encode_trace(&self.rows())
     }
 
-    /// Tempo's JSON of the trace: one object, without the envelope of its second API.
-    ///
-    /// # Errors
-    /// When what was stored of the trace cannot be read as OTLP.
-    pub fn json(&self, style: JsonStyle) -> Result<Vec<u8>, Failure> {
-        otlp::trace_json(&self.rows(), style).map_err(|error| Failure::internal(&error))
+    /// The same in pieces that joined are one message.
+    pub fn protobuf_pieces(&self, piece_bytes: usize) -> impl Iterator<Item = Vec<u8>> {
+        otlp::trace_pieces(&self.rows(), piece_bytes)
+    }
+
+    /// Tempo's JSON of the trace in pieces: one object, without the envelope of its second API. A piece is an error when what
+    /// was stored of the trace cannot be read as OTLP.
+    pub fn json_pieces(
+        &self,
+        style: JsonStyle,
+        piece_bytes: usize,
+    ) -> impl Iterator<Item = Result<Vec<u8>, Failure>> {
+        let pieces = otlp::trace_json(&self.rows(), style, piece_bytes);
+        pieces.map(|piece| piece.map_err(|error| Failure::internal(&error)))
     }
 }

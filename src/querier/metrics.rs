@@ -85,7 +85,8 @@ impl Querier {
         for group in self.split_groups(sources) {
             self.metrics_of_split(run, sources, &keys, group).await?;
         }
-        let jobs = sources.jobs(&run.scan, self);
+        let (jobs, jobs_skipped) = sources.jobs(&run.scan, self);
+        run.cost.lock().jobs_skipped += jobs_skipped;
         let work: Vec<_> =
             jobs.into_iter().map(|job| self.metrics_of_job(run, sources, &keys, job)).collect();
         futures::stream::iter(work)

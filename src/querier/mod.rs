@@ -118,6 +118,10 @@ pub struct Cost {
     pub block_bytes: u64,
     /// Units read: row groups, and batches of live traces.
     pub jobs: u64,
+    /// Units that the index ruled out.
+    pub jobs_skipped: u64,
+    /// Reads of the bucket, one for all neighbouring ranges.
+    pub requests: u64,
 }
 
 /// Where a tag may be.
@@ -193,6 +197,8 @@ impl Cost {
             blocks_skipped,
             block_bytes,
             jobs,
+            jobs_skipped,
+            requests,
         } = other;
         self.inspected_bytes += inspected_bytes;
         self.inspected_traces += inspected_traces;
@@ -201,14 +207,18 @@ impl Cost {
         self.blocks_skipped += blocks_skipped;
         self.block_bytes += block_bytes;
         self.jobs += jobs;
+        self.jobs_skipped += jobs_skipped;
+        self.requests += requests;
     }
 
     fn add_scan(&mut self, scan: ScanCost) {
-        let ScanCost { bytes, requests: _, rows, traces, units_read, units_skipped: _ } = scan;
+        let ScanCost { bytes, requests, rows, traces, units_read, units_skipped } = scan;
         self.inspected_bytes += bytes;
         self.inspected_spans += rows;
         self.inspected_traces += traces;
         self.jobs += units_read;
+        self.jobs_skipped += units_skipped;
+        self.requests += requests;
     }
 }
 

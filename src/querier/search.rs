@@ -110,7 +110,9 @@ impl Querier {
             let found = self.cpu.run(evaluate).await?;
             run.best.lock().add(tenant, found);
         }
-        let mut jobs = sources.jobs(&run.scan, self).into_iter();
+        let (jobs, jobs_skipped) = sources.jobs(&run.scan, self);
+        run.cost.lock().jobs_skipped += jobs_skipped;
+        let mut jobs = jobs.into_iter();
         // Mostly the newest unit has all that is wanted.
         if let Some(job) = jobs.next() {
             self.search_job(run, tenant, sources, job).await?;
@@ -132,6 +134,7 @@ impl Querier {
         let Job { source, unit } = job;
         // Units come newest first: no trace of this one, nor of any after it, may be new enough.
         if !run.best.lock().wants(unit.last_start, TraceId::default()) {
+            run.cost.lock().jobs_skipped += 1;
             return Ok(());
         }
         let (batch, cost) = source.read(&unit, &run.first_look).await?;

@@ -101,19 +101,20 @@ fn split_folds(pin: &Pin, blocks: &[Arc<Block>]) -> HashSet<u64, foldhash::fast:
 }
 
 impl Sources {
-    /// The units that may matter, the newest first.
-    pub(super) fn jobs(&self, scan: &Scan, querier: &Querier) -> Vec<Job> {
+    /// The units that may matter, the newest first, and how many were ruled out.
+    pub(super) fn jobs(&self, scan: &Scan, querier: &Querier) -> (Vec<Job>, u64) {
         let mut sources: Vec<Arc<dyn SpanSource>> =
             self.blocks.iter().map(|block| Arc::clone(block) as Arc<dyn SpanSource>).collect();
         if self.pin.has_live() {
             sources.push(Arc::new(self.pin.source(querier.cpu.clone())));
         }
-        let mut jobs: Vec<Job> = Vec::new();
+        let (mut jobs, mut skipped): (Vec<Job>, u64) = (Vec::new(), 0);
         for source in sources {
-            let (units, _) = source.units(scan);
+            let (units, ruled_out) = source.units(scan);
+            skipped += ruled_out;
             jobs.extend(units.into_iter().map(|unit| Job { source: Arc::clone(&source), unit }));
         }
         jobs.sort_by_key(|job| std::cmp::Reverse(job.unit.last_start));
-        jobs
+        (jobs, skipped)
     }
 }

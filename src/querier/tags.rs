@@ -148,7 +148,7 @@ impl Querier {
     }
 
     fn all_unread(&self, sources: &Sources, window: &RangeInclusive<u64>, query: &Query) -> Unread {
-        let jobs = sources.jobs(&scan_of(query, window), self);
+        let (jobs, _) = sources.jobs(&scan_of(query, window), self);
         Unread { groups: self.split_groups(sources), jobs }
     }
 
@@ -180,7 +180,7 @@ impl Querier {
     /// What there is to read: groups of split traces, then units.
     fn batches(&self, sources: &Sources, scan: &Scan) -> Vec<Part> {
         let split = self.split_groups(sources).into_iter().map(Part::Split);
-        split.chain(sources.jobs(scan, self).into_iter().map(Part::Unit)).collect()
+        split.chain(sources.jobs(scan, self).0.into_iter().map(Part::Unit)).collect()
     }
 
     /// A part as a batch, without the traces that another part has whole.

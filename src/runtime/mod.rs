@@ -9,6 +9,6 @@ mod drain;
 mod task;
 
 pub use self::clock::{Clock, Elapsed};
-pub use self::cpu::{Cpu, CpuError};
+pub use self::cpu::{Cpu, CpuError, metered};
 pub use self::drain::{Drain, Hold, Stop, Unfinished};
 pub use self::task::{Ended, Task, blocking, to_the_end};
