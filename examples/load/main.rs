@@ -17,6 +17,7 @@ use clap::Parser;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use parking_lot::Mutex;
 use prost::Message;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -50,6 +51,9 @@ struct Arguments {
     /// Over how long a time before now the traces start, in seconds; 0: all start now.
     #[arg(long, default_value_t = 0)]
     past: u64,
+    /// Percent of the traces of which every second span comes after all others, as from slow senders.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    late: u32,
     /// `X-Scope-OrgID`.
     #[arg(long)]
     tenant: Option<String>,
@@ -81,15 +85,18 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let (counts, next, begun) = (Counts::default(), AtomicU64::new(0), Instant::now());
     let batches = arguments.traces.div_ceil(arguments.batch.max(1));
+    let late = Mutex::new(Vec::new());
     let work = || -> anyhow::Result<()> {
-        let client = Client::builder().timeout(Duration::from_mins(1)).build()?;
+        let client = client()?;
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= batches {
                 return Ok(());
             }
             wait_for_turn(arguments, number, begun);
-            send(arguments, &client, &request(arguments, number)?, &counts)?;
+            let mut groups = traces(arguments, number)?;
+            late.lock().push(groups.take_late());
+            send(arguments, &client, groups, &counts)?;
         }
     };
     thread::scope(|scope| {
@@ -100,7 +107,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<String> {
             Err(panic) => std::panic::resume_unwind(panic),
         })
     })?;
+    let client = client()?;
+    for groups in late.into_inner() {
+        send(arguments, &client, groups, &counts)?;
+    }
     Ok(report(&counts, begun.elapsed()))
+}
+
+fn client() -> anyhow::Result<Client> {
+    Ok(Client::builder().timeout(Duration::from_mins(1)).build()?)
 }
 
 fn wait_for_turn(arguments: &Arguments, batch: u64, begun: Instant) {
@@ -113,8 +128,8 @@ fn wait_for_turn(arguments: &Arguments, batch: u64, begun: Instant) {
 }
 
 /// The traces of one batch. Each batch has a seed of its own, if there is one: what it holds does not depend on who makes it.
-fn request(arguments: &Arguments, batch: u64) -> anyhow::Result<Vec<u8>> {
-    let Arguments { traces, batch: size, seed, past, .. } = arguments;
+fn traces(arguments: &Arguments, batch: u64) -> anyhow::Result<shop::Groups> {
+    let Arguments { traces, batch: size, seed, past, late, .. } = arguments;
     let mut dice = match seed {
         Some(seed) => StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ batch),
         None => rand::make_rng(),
@@ -125,22 +140,27 @@ fn request(arguments: &Arguments, batch: u64) -> anyhow::Result<Vec<u8>> {
     let mut groups = shop::Groups::default();
     for trace in first..last {
         let ago = past * 1_000_000_000 / (*traces).max(1) * (traces - trace);
-        groups.add_trace(&mut dice, now.saturating_sub(ago));
+        groups.add_trace(&mut dice, now.saturating_sub(ago), *late);
     }
-    let request = ExportTraceServiceRequest { resource_spans: groups.into_resource_spans() };
-    Ok(request.encode_to_vec())
+    Ok(groups)
 }
 
 fn send(
     arguments: &Arguments,
     client: &Client,
-    body: &[u8],
+    groups: shop::Groups,
     counts: &Counts,
 ) -> anyhow::Result<()> {
+    let spans = groups.span_count();
+    if spans == 0 {
+        return Ok(());
+    }
+    let request = ExportTraceServiceRequest { resource_spans: groups.into_resource_spans() };
+    let body = request.encode_to_vec();
     let url = format!("{}/v1/traces", arguments.endpoint);
     for _ in 0..ATTEMPTS_MAX {
         let mut request =
-            client.post(&url).header(CONTENT_TYPE, "application/x-protobuf").body(body.to_vec());
+            client.post(&url).header(CONTENT_TYPE, "application/x-protobuf").body(body.clone());
         if let Some(tenant) = &arguments.tenant {
             request = request.header("X-Scope-OrgID", tenant);
         }
@@ -150,9 +170,6 @@ fn send(
             let answer = ExportTraceServiceResponse::decode(answer.bytes()?)?;
             let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
             let rejected = u64::try_from(rejected).unwrap_or(0);
-            let request = ExportTraceServiceRequest::decode(body)?;
-            let groups = request.resource_spans.iter().flat_map(|group| &group.scope_spans);
-            let spans: usize = groups.map(|group| group.spans.len()).sum();
             counts.spans.fetch_add((spans as u64).saturating_sub(rejected), Ordering::Relaxed);
             counts.rejected.fetch_add(rejected, Ordering::Relaxed);
             counts.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);

@@ -168,7 +168,13 @@ const fn operation(
 
 /// Spans of some traces, by service and pod.
 #[derive(Default)]
-pub(crate) struct Groups(Vec<((usize, u32), Vec<Span>)>);
+pub(crate) struct Groups {
+    soon: Places,
+    late: Places,
+}
+
+/// By service and pod.
+type Places = Vec<((usize, u32), Vec<Span>)>;
 
 /// One trace while it is made.
 struct Trace<'a> {
@@ -177,11 +183,14 @@ struct Trace<'a> {
     id: [u8; 16],
     user: u32,
     fails: bool,
+    /// Whether some of its spans come late, and how many spans it has.
+    is_late: bool,
+    spans: u32,
 }
 
 impl Groups {
-    /// Adds a trace that starts at a time, in Unix nanoseconds.
-    pub(crate) fn add_trace(&mut self, dice: &mut StdRng, start: u64) {
+    /// Adds a trace that starts at a time, in Unix nanoseconds. Of so many percent of all traces every second span is late.
+    pub(crate) fn add_trace(&mut self, dice: &mut StdRng, start: u64, late: u32) {
         let mut left = dice.random_range(0..100);
         let root = ROOTS.iter().find(|(_, share)| {
             let is_it = left < *share;
@@ -190,10 +199,21 @@ impl Groups {
         });
         let (id, user, fails) =
             (dice.random(), dice.random_range(0..5_000), dice.random_ratio(1, 50));
-        let mut trace = Trace { dice, groups: self, id, user, fails };
+        let is_late = dice.random_range(0..100) < late;
+        let mut trace = Trace { dice, groups: self, id, user, fails, is_late, spans: 0 };
         trace.call(root.map_or(0, |(root, _)| *root), &[], start);
     }
 
+    /// What is to be sent after all others.
+    pub(crate) fn take_late(&mut self) -> Self {
+        Self { soon: std::mem::take(&mut self.late), late: Places::new() }
+    }
+
+    pub(crate) fn span_count(&self) -> usize {
+        self.soon.iter().map(|(_, spans)| spans.len()).sum()
+    }
+
+    /// What is not late, as OTLP.
     pub(crate) fn into_resource_spans(self) -> Vec<ResourceSpans> {
         let group = |((service, pod), spans): ((usize, u32), Vec<Span>)| ResourceSpans {
             resource: Some(resource(service, pod)),
@@ -208,13 +228,14 @@ impl Groups {
             }],
             ..ResourceSpans::default()
         };
-        self.0.into_iter().map(group).collect()
+        self.soon.into_iter().map(group).collect()
     }
 
-    fn push(&mut self, place: (usize, u32), span: Span) {
-        match self.0.iter_mut().find(|(known, _)| *known == place) {
+    fn push(&mut self, place: (usize, u32), span: Span, is_late: bool) {
+        let places = if is_late { &mut self.late } else { &mut self.soon };
+        match places.iter_mut().find(|(known, _)| *known == place) {
             Some((_, spans)) => spans.push(span),
-            None => self.0.push((place, vec![span])),
+            None => places.push((place, vec![span])),
         }
     }
 }
@@ -253,7 +274,9 @@ impl Trace<'_> {
             ..Span::default()
         };
         let pod = self.dice.random_range(0..SERVICES[*service].2);
-        self.groups.push((*service, pod), span);
+        self.spans += 1;
+        let is_late = self.is_late && self.spans.is_multiple_of(2);
+        self.groups.push((*service, pod), span, is_late);
         end
     }
 
