@@ -38,6 +38,9 @@ const LIVE_SHARE: u64 = 4;
 /// Share of `memory.limit` for decoded indexes and filters.
 const CACHE_SHARE: u64 = 8;
 
+/// Share of `memory.limit` for what questions read.
+const QUERY_SHARE: u64 = 4;
+
 /// Where the process is in its life; in this order.
 const STARTING: u8 = 0;
 const READY: u8 = 1;
@@ -138,12 +141,16 @@ impl App {
         });
         let distributor =
             Distributor::new(ingester.clone(), cpu.clone(), distributor_metrics.clone());
-        let querier =
-            Querier::new(ingester.clone(), blocks, cpu.clone(), querier_config(config, &cpu));
+        let querier = Querier::new(
+            ingester.clone(),
+            blocks,
+            cpu.clone(),
+            querier_config(config, &cpu, memory_bytes),
+        );
         let mut registry = Registry::new();
         ingester_metrics.register(registry.room("ingester"));
         distributor_metrics.register(registry.room("distributor"));
-        let seen = Seen { ingester: ingester.clone(), store };
+        let seen = Seen { ingester: ingester.clone(), querier: querier.clone(), store };
         registry.root().register_collector(Box::new(seen));
         Ok(Self {
             clock,
@@ -232,8 +239,9 @@ fn ingester_config(config: &Config, memory_bytes: u64) -> ingester::Config {
     }
 }
 
-fn querier_config(config: &Config, cpu: &Cpu) -> querier::Config {
+fn querier_config(config: &Config, cpu: &Cpu, memory_bytes: u64) -> querier::Config {
     querier::Config {
+        memory_bytes: memory_bytes / QUERY_SHARE,
         concurrent_units: cpu.threads().min(config.querier.max_concurrent_blocks).max(1),
         ..querier::Config::default()
     }
@@ -272,6 +280,7 @@ fn api_config(config: &Config) -> api::Config {
 /// Figures that are read when they are asked for.
 struct Seen {
     ingester: Ingester,
+    querier: Querier,
     store: Store,
 }
 
@@ -291,6 +300,12 @@ impl Collector for Seen {
         let ingester = &self.ingester;
         gauge("vivace_live_spans", "Spans that are not in a block yet", ingester.live_spans())?;
         gauge("vivace_live_bytes", "Memory of the live spans", ingester.live_bytes())?;
+        let taken = self.querier.memory_taken();
+        gauge(
+            "vivace_query_memory_bytes",
+            "Memory that questions at work have taken, about",
+            taken,
+        )?;
         gauge("vivace_wal_bytes", "Bytes of the write-ahead log on disk", ingester.wal_bytes())?;
         let counters = self.store.counters();
         let operations = [

@@ -104,6 +104,9 @@ pub trait SpanSource: Send + Sync {
     /// The units that may matter, and how many were ruled out.
     fn units(&self, scan: &Scan) -> (Vec<Unit>, u64);
 
+    /// About how many bytes a unit takes in memory while it is read.
+    fn bytes(&self, unit: &Unit, scan: &Scan) -> u64;
+
     /// Reads one unit. Traces outside the window may be in it.
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure>;
 

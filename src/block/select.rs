@@ -8,6 +8,7 @@ use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use parquet::arrow::ProjectionMask;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::Error;
 use super::fetch::Fetch;
@@ -21,6 +22,9 @@ use crate::columns::{Batch, Projection, ScalarType, SpanColumn, TraceTable};
 use crate::failure::Failure;
 use crate::scan::{Need, Scan, ScanCost, SpanSource, Unit};
 use crate::store::keys::BlockObject;
+
+/// What a value takes when it is decoded, besides the texts: a number, or a code and a bit.
+const DECODED_BYTES: u64 = 8;
 
 #[async_trait]
 impl SpanSource for Block {
@@ -41,6 +45,20 @@ impl SpanSource for Block {
             .collect();
         let skipped = (zones.len() - wanted.len()) as u64;
         (wanted, skipped)
+    }
+
+    fn bytes(&self, unit: &Unit, scan: &Scan) -> u64 {
+        let zone = &self.index.zones.units[unit.index];
+        let mask = self.mask(&scan.projection);
+        let first = zone.first_row_group as usize;
+        let groups = &self.index.spans.metadata().row_groups()[first..];
+        let columns =
+            groups.iter().take(zone.row_groups as usize).flat_map(RowGroupMetaData::columns);
+        // Leaves are numbered alike in all row groups.
+        let leaves = self.index.spans.parquet_schema().num_columns().max(1);
+        let wanted = columns.enumerate().filter(|(place, _)| mask.leaf_included(place % leaves));
+        let stored = |column: &ColumnChunkMetaData| column.uncompressed_size().unsigned_abs();
+        wanted.map(|(_, column)| stored(column) + unit.rows * DECODED_BYTES).sum()
     }
 
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {

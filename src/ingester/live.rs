@@ -15,6 +15,10 @@ use crate::trace::TraceId;
 /// Rows of a unit: enough to make a batch worth while, few enough that the newest are answered soon.
 const UNIT_ROWS: usize = 32 * 1024;
 
+/// What a row takes in the layout of a batch, and a value in a column of it.
+const ROW_BYTES: u64 = 64;
+const VALUE_BYTES: u64 = 8;
+
 /// The live spans of a pin.
 pub struct LiveSource {
     pub(super) index: Arc<LiveIndex>,
@@ -60,6 +64,11 @@ impl SpanSource for LiveSource {
         let units: Vec<Unit> = runs.into_iter().enumerate().filter_map(unit).collect();
         let skipped = (count - units.len()) as u64;
         (units, skipped)
+    }
+
+    fn bytes(&self, unit: &Unit, scan: &Scan) -> u64 {
+        let columns = scan.projection.columns.len() + scan.projection.attributes.len();
+        unit.rows * (ROW_BYTES + columns as u64 * VALUE_BYTES)
     }
 
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {

@@ -112,6 +112,7 @@ impl Querier {
         group: Group,
     ) -> Result<(), Failure> {
         let mut cost = ScanCost::default();
+        let _room = self.room_for_spans(group.spans).await;
         let assembled = self.assemble(sources, &group, &mut cost).await?;
         run.cost.lock().add_scan(cost);
         let (run, keys) = (Arc::clone(run), keys.clone());
@@ -140,6 +141,7 @@ impl Querier {
         job: Job,
     ) -> Result<(), Failure> {
         let Job { source, unit } = job;
+        let _room = self.memory.take(source.bytes(&unit, &run.scan)).await;
         let (batch, cost) = source.read(&unit, &run.scan).await?;
         run.cost.lock().add_scan(cost);
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));

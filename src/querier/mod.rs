@@ -19,7 +19,7 @@ pub use find::FoundTrace;
 use crate::block::Blocks;
 use crate::failure::{Failure, Kind};
 use crate::ingester::Ingester;
-use crate::runtime::Cpu;
+use crate::runtime::{Budget, Cpu, Room};
 use crate::scan::ScanCost;
 use crate::traceql::{Series, Slots, TraceMatch};
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub concurrent_units: usize,
     /// Spans of split traces that are put together at once.
     pub assembled_spans_max: usize,
+    /// What the units and traces that are read at once may take in memory, over all questions: about. What finds no room waits.
+    pub memory_bytes: u64,
     /// Bytes of distinct tag values that one question may gather.
     pub tag_values_bytes_max: usize,
     /// Samples (series times steps) that a part of a metrics answer holds in memory, 8 to 24 bytes each. A query has at most
@@ -44,6 +46,7 @@ impl Default for Config {
         Self {
             concurrent_units: 4,
             assembled_spans_max: 256 * 1024,
+            memory_bytes: 256 << 20,
             tag_values_bytes_max: 64 << 20,
             metrics_samples_max: 8 * 1024 * 1024,
         }
@@ -57,7 +60,11 @@ pub struct Querier {
     blocks: Blocks,
     cpu: Cpu,
     config: Config,
+    memory: Budget,
 }
+
+/// What a span takes in memory with all that it has, about.
+const SPAN_BYTES: u64 = 400;
 
 /// A search.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +190,18 @@ pub struct TagValue {
 
 impl Querier {
     pub fn new(ingester: Ingester, blocks: Blocks, cpu: Cpu, config: Config) -> Self {
-        Self { ingester, blocks, cpu, config }
+        let memory = Budget::new(config.memory_bytes);
+        Self { ingester, blocks, cpu, config, memory }
+    }
+
+    /// Bytes that questions have taken for what they read.
+    pub fn memory_taken(&self) -> u64 {
+        self.memory.taken()
+    }
+
+    /// Waits for room for so many whole spans.
+    async fn room_for_spans(&self, spans: u64) -> Room {
+        self.memory.take(spans.saturating_mul(SPAN_BYTES)).await
     }
 }
 

@@ -100,6 +100,7 @@ impl Querier {
         // Split traces first: they may be of any age.
         for group in self.split_groups(sources) {
             let mut cost = ScanCost::default();
+            let _room = self.room_for_spans(group.spans).await;
             let assembled = self.assemble(sources, &group, &mut cost).await?;
             run.cost.lock().add_scan(cost);
             let shared = Arc::clone(run);
@@ -137,6 +138,7 @@ impl Querier {
             run.cost.lock().jobs_skipped += 1;
             return Ok(());
         }
+        let room = self.memory.take(source.bytes(&unit, &run.first_look)).await;
         let (batch, cost) = source.read(&unit, &run.first_look).await?;
         run.cost.lock().add_scan(cost);
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
@@ -147,9 +149,11 @@ impl Querier {
             (found, rows as u64)
         };
         let (traces, rows) = self.cpu.run(look).await;
+        drop(room);
         if traces.is_empty() {
             return Ok(());
         }
+        let _room = self.memory.take(source.bytes(&unit, &run.scan)).await;
         let (batch, mut cost) = if rows * WHOLE_SHARE > unit.rows {
             source.read(&unit, &run.scan).await?
         } else {

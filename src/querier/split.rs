@@ -19,6 +19,8 @@ const PARALLEL_READS: usize = 4;
 /// Some split traces and where in the blocks they lie.
 pub(super) struct Group {
     folds: Vec<u64>,
+    /// Spans in all places.
+    pub spans: u64,
     places: Vec<(Arc<Block>, Vec<Place>)>,
 }
 
@@ -76,12 +78,13 @@ impl Querier {
             let rows = usize::try_from(stored).unwrap_or(usize::MAX)
                 + live.get(&fold).copied().unwrap_or(0);
             if groups.is_empty() || rows > room {
-                groups.push(Group { folds: Vec::new(), places: Vec::new() });
+                groups.push(Group { folds: Vec::new(), spans: 0, places: Vec::new() });
                 room = self.config.assembled_spans_max;
             }
             room = room.saturating_sub(rows);
             let group = groups.last_mut().expect("just pushed");
             group.folds.push(fold);
+            group.spans += rows as u64;
             for (block, places) in found {
                 match group.places.iter_mut().find(|(known, _)| known.id() == block.id()) {
                     Some((_, known)) => known.extend(places),
@@ -102,8 +105,10 @@ impl Querier {
                 folds.iter().flat_map(|fold| block.places_of_fold(*fold)).collect();
             (!places.is_empty()).then(|| (Arc::clone(block), places))
         };
-        let places = sources.blocks.iter().chain(&sources.elsewhere).filter_map(places).collect();
-        Group { folds, places }
+        let places: Vec<(Arc<Block>, Vec<Place>)> =
+            sources.blocks.iter().chain(&sources.elsewhere).filter_map(places).collect();
+        let spans = places.iter().flat_map(|(_, places)| places).map(|place| place.rows).sum();
+        Group { folds, spans, places }
     }
 
     /// Reads all parts of a group's traces.

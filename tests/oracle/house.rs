@@ -94,7 +94,10 @@ impl House {
                 assert_eq!(ingester.live_spans(), 0);
             }
         }
-        let config = querier::Config { assembled_spans_max, ..querier::Config::default() };
+        // With little memory everything is read one after the other.
+        let memory_bytes = if assembled_spans_max == 10 { 1 } else { 1 << 20 };
+        let config =
+            querier::Config { assembled_spans_max, memory_bytes, ..querier::Config::default() };
         Self { querier: Querier::new(ingester, reader, cpu.clone(), config) }
     }
 }
