@@ -245,7 +245,7 @@ impl Writer<'_> {
     pub(crate) fn time(&mut self) -> String {
         let times = [
             "1s", "100ms", "300ms", "0s", "1ns", "1.5s", "20s", "10ms", "1000000", "1e9", "1m5s",
-            "65540ms",
+            "65540ms", "65540ms", "65540ms", "65540ms",
         ];
         self.0.one_of(&times).to_owned()
     }

@@ -18,12 +18,22 @@ pub(crate) const SERVICES: [&str; 3] = ["front", "back", "db"];
 pub(crate) const MESSAGES: [&str; 3] = ["", "boom", "x"];
 pub(crate) const EVENT_NAMES: [&str; 4] = ["a", "b", "exception", ""];
 
+/// What the spans of a trace have in common.
+#[derive(Clone, Copy)]
+struct Habits {
+    services: u64,
+    /// Some end before they start, which reads as the longest duration there is.
+    end_early: bool,
+}
+
 /// The spans of a few traces, and into how many pushes they are dealt.
 pub(crate) fn data(dice: &mut Dice, pushes: usize) -> Vec<Span> {
     let mut all = Vec::new();
+    let end_early = dice.percent(30);
     for number in 0..6 + dice.below(7) {
         let first = all.len();
-        trace(dice, number, &mut all);
+        let habits = Habits { services: 1 + dice.below(3), end_early };
+        trace(dice, number, habits, &mut all);
         duplicates(dice, first, &mut all);
     }
     // Traces that stay in one push are as important as those that are split.
@@ -45,7 +55,7 @@ pub(crate) fn trace_id(number: u64) -> u128 {
     if number % 4 == 1 { low } else { high << 64 | low }
 }
 
-fn trace(dice: &mut Dice, number: u64, all: &mut Vec<Span>) {
+fn trace(dice: &mut Dice, number: u64, habits: Habits, all: &mut Vec<Span>) {
     let count = match dice.below(10) {
         0 => 1,
         1 => 12,
@@ -54,17 +64,16 @@ fn trace(dice: &mut Dice, number: u64, all: &mut Vec<Span>) {
     // Few starts, so that some traces start at the same time.
     let begin = BEGIN + dice.below(LENGTH / SECOND / 3) * 3 * SECOND;
     let shape = dice.below(10);
-    let services = 1 + dice.below(3);
     for index in 0..count {
         let id = number * 16 + index + 1;
         let parent = parent(dice, shape, number * 16 + 1, index, count);
-        let span = span(dice, number, id, parent, begin, services);
+        let span = span(dice, number, id, parent, begin, habits);
         // As Zipkin sends it: both halves of a call have one id. Sometimes a third has it, too.
         if dice.percent(8) {
-            let mut other = self::span(dice, number, id, parent, begin, services);
+            let mut other = self::span(dice, number, id, parent, begin, habits);
             other.kind = if span.kind == 2 { 3 } else { 2 };
             if dice.percent(25) {
-                let mut third = self::span(dice, number, id, parent, begin, services);
+                let mut third = self::span(dice, number, id, parent, begin, habits);
                 third.kind = (1..6).find(|kind| ![span.kind, other.kind].contains(kind)).unwrap();
                 all.push(third);
             }
@@ -97,7 +106,7 @@ fn parent(dice: &mut Dice, shape: u64, first: u64, index: u64, count: u64) -> u6
     }
 }
 
-fn span(dice: &mut Dice, number: u64, id: u64, parent: u64, begin: u64, services: u64) -> Span {
+fn span(dice: &mut Dice, number: u64, id: u64, parent: u64, begin: u64, habits: Habits) -> Span {
     let start = begin + dice.below(8) * 250 * MILLI + dice.below(20) / 19 * 7;
     let length = dice.one_of(&[
         0,
@@ -112,7 +121,7 @@ fn span(dice: &mut Dice, number: u64, id: u64, parent: u64, begin: u64, services
         20 * SECOND,
         65_540 * MILLI,
     ]);
-    let resource = resource(dice, services);
+    let resource = resource(dice, habits.services);
     Span {
         trace: trace_id(number),
         id,
@@ -122,7 +131,7 @@ fn span(dice: &mut Dice, number: u64, id: u64, parent: u64, begin: u64, services
         status: dice.one_of(&[0, 0, 1, 2]),
         message: dice.one_of(&MESSAGES).to_owned(),
         start,
-        end: if dice.percent(4) { start - 5 * MILLI } else { start + length },
+        end: if habits.end_early && dice.percent(10) { start - 5 * MILLI } else { start + length },
         attributes: span_attributes(dice),
         events: (0..dice.below(5).saturating_sub(1)).map(|_| event(dice, start)).collect(),
         links: (0..dice.below(5).saturating_sub(2)).map(|_| link(dice)).collect(),
