@@ -47,8 +47,7 @@ pub(super) fn fill(
                 batch.status_message = Some(strings(named(whole, "status_message")?)?);
             }
             SpanColumn::Resource => {
-                let hashes = column::<UInt64Array>(whole, "resource")?;
-                batch.resource = resources.indices_of(hashes)?.into();
+                batch.resource = resources.indices_of(named(whole, "resource")?)?.into();
                 batch.resources = Arc::clone(&resources.all);
             }
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -122,18 +123,12 @@ impl Block {
             row_groups,
             selection: None,
         };
-        let parts = self.fetch(fetch, cost).await?;
         let projection = projection.clone();
-        self.cpu
-            .run(move || {
-                let whole = match &parts[..] {
-                    [part] => part.clone(),
-                    [] => return Ok(Batch { traces, ..Batch::default() }),
-                    parts => concat_batches(&parts[0].schema(), parts)?,
-                };
-                fill(&whole, &projection, traces, &resources)
-            })
-            .await
+        let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
+            Some(whole) => fill(&whole, &projection, traces, &resources),
+            None => Ok(Batch { traces, ..Batch::default() }),
+        };
+        self.fetch(fetch, cost, make).await
     }
 
     /// Some traces of a unit.
@@ -159,21 +154,15 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
-        let parts = self.fetch(fetch, cost).await?;
         let (projection, traces) = (projection.clone(), traces.to_vec());
-        self.cpu
-            .run(move || {
-                let traces = Arc::new(all.some(&traces));
-                match &parts[..] {
-                    [part] => fill(part, &projection, traces, &resources),
-                    [] => Ok(Batch { traces, ..Batch::default() }),
-                    parts => {
-                        let whole = concat_batches(&parts[0].schema(), parts)?;
-                        fill(&whole, &projection, traces, &resources)
-                    }
-                }
-            })
-            .await
+        let make = move |parts: Vec<RecordBatch>| {
+            let traces = Arc::new(all.some(&traces));
+            match joined_parts(&parts)? {
+                Some(whole) => fill(&whole, &projection, traces, &resources),
+                None => Ok(Batch { traces, ..Batch::default() }),
+            }
+        };
+        self.fetch(fetch, cost, make).await
     }
 
     /// The resources of the block, read once.
@@ -189,9 +178,8 @@ impl Block {
                 row_groups: (0..self.index.resources.metadata().num_row_groups()).collect(),
                 selection: None,
             };
-            let batches = self.fetch(fetch, cost).await?;
-            let table = self.cpu.run(move || ResourceTable::decode(&batches)).await?;
-            Ok(Arc::new(table))
+            let make = |batches: Vec<RecordBatch>| Ok(Arc::new(ResourceTable::decode(&batches)?));
+            self.fetch(fetch, cost, make).await
         });
         self.resources.get_or_try_init(|| load).await.cloned()
     }
@@ -206,14 +194,12 @@ impl Block {
                 row_groups: (0..self.index.traces.metadata().num_row_groups()).collect(),
                 selection: None,
             };
-            let batches = self.fetch(fetch, cost).await?;
             let zones = self.index.zones.units.clone();
-            let decode = move || {
-                let Some(first) = batches.first() else { return Ok(Vec::new()) };
-                let whole = concat_batches(&first.schema(), &batches)?;
+            let make = move |batches: Vec<RecordBatch>| {
+                let Some(whole) = joined_parts(&batches)? else { return Ok(Vec::new()) };
                 zones.iter().map(|zone| trace_table(&whole, zone).map(Arc::new)).collect()
             };
-            self.cpu.run(decode).await
+            self.fetch(fetch, cost, make).await
         });
         self.traces.get_or_try_init(|| load).await
     }
@@ -235,6 +221,15 @@ impl Block {
             .collect::<Vec<_>>();
         ProjectionMask::leaves(schema, leaves)
     }
+}
+
+/// The rows of several row groups as one batch; none for none.
+fn joined_parts(parts: &[RecordBatch]) -> Result<Option<RecordBatch>, Error> {
+    Ok(match parts {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, ..] => Some(concat_batches(&first.schema(), parts)?),
+    })
 }
 
 /// Ascending ranges, neighbours made one.
