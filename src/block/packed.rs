@@ -2,9 +2,6 @@
 
 use super::header::varint;
 
-/// The widest number of which eight bytes hold all bits, wherever in its first byte it begins.
-const FAST_WIDTH_MAX: usize = 57;
-
 /// Most numbers of a block of differences. Writers use 128 to 256.
 const BLOCK_MAX: usize = 1 << 16;
 
@@ -131,20 +128,16 @@ fn unpack<T>(
     if width == 0 {
         return into.extend((0..count).map(|_| of(0)));
     }
+    let mut taken = 0;
+    if let Some(unpack) = UNPACK.get(width) {
+        let mut room = [0; ROOM];
+        while count - taken >= ROOM && unpack(&bytes[taken / 8 * width..], &mut room) {
+            into.extend(room.iter().map(|value| of(*value)));
+            taken += ROOM;
+        }
+    }
     let mask = u64::MAX >> (64 - width);
-    // Where eight bytes are there from the first bit's on, one load is enough.
-    let fast = match bytes.len().checked_sub(8) {
-        Some(last) if width <= FAST_WIDTH_MAX => (last * 8 / width + 1).min(count),
-        _ => 0,
-    };
-    let mut bit = 0;
-    into.extend((0..fast).map(|_| {
-        let word = bytes[bit / 8..].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word));
-        let value = word >> (bit % 8) & mask;
-        bit += width;
-        of(value)
-    }));
-    into.extend((fast..count).map(|index| {
+    into.extend((taken..count).map(|index| {
         let bit = index * width;
         let mut word = [0; 16];
         let from = &bytes[bit / 8..bytes.len().min(bit / 8 + 16)];
@@ -154,6 +147,31 @@ fn unpack<T>(
         of(word as u64 & mask)
     }));
 }
+
+/// Numbers that are unpacked at once.
+const ROOM: usize = 32;
+
+/// Unpacks numbers of `WIDTH` bits, each by one load. `false` if the bytes, or those that a load takes behind them, are not there.
+fn unpack_room<const WIDTH: usize>(bytes: &[u8], room: &mut [u64; ROOM]) -> bool {
+    let Some(bytes) = bytes.get(..WIDTH * ROOM / 8 + 8) else { return false };
+    for (index, value) in room.iter_mut().enumerate() {
+        let bit = index * WIDTH;
+        let word = bytes[bit / 8..].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word));
+        *value = word >> (bit % 8) & ((1 << WIDTH) - 1);
+    }
+    true
+}
+
+/// A function cannot name constants in a loop.
+macro_rules! unpack_rooms {
+    ($($width:literal)*) => { [$(unpack_room::<$width>),*] };
+}
+
+/// By width: with the width known, the compiler knows all shifts. Eight bytes hold a number of 57 bits, wherever in the first it begins.
+static UNPACK: [fn(&[u8], &mut [u64; ROOM]) -> bool; 58] = unpack_rooms![
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28
+    29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57
+];
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::Error;
 use super::fetch::Fetch;
-use super::fill::fill;
+use super::fill::{fill, span_attributes};
 use super::open::Block;
 use super::promote::{Promoted, Scope};
 use super::resources::ResourceTable;
@@ -21,7 +21,7 @@ use super::traces::trace_table;
 use super::zones::{KeyScope, Zone};
 use crate::columns::{Batch, Projection, ScalarType, SpanColumn, TraceTable};
 use crate::failure::Failure;
-use crate::scan::{Need, Scan, ScanCost, SpanSource, Unit};
+use crate::scan::{Attributes, Need, Scan, ScanCost, SpanSource, Unit};
 use crate::store::keys::BlockObject;
 
 /// What a value takes when it is decoded, besides the texts: a number, or a code and a bit.
@@ -65,9 +65,7 @@ impl SpanSource for Block {
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
         let mut cost = ScanCost { units_read: 1, rows: unit.rows, ..ScanCost::default() };
         let batch = self.batch(unit.index, &scan.projection, &mut cost).await;
-        let batch = batch.map_err(|error| {
-            Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(&error)))
-        })?;
+        let batch = batch.map_err(|error| self.unreadable(&error))?;
         cost.traces = batch.traces.len() as u64;
         Ok((batch, cost))
     }
@@ -80,14 +78,26 @@ impl SpanSource for Block {
     ) -> Result<(Batch, ScanCost), Failure> {
         let mut cost = ScanCost::default();
         let batch = self.batch_of(unit.index, traces, &scan.projection, &mut cost).await;
-        let batch = batch.map_err(|error| {
-            Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(&error)))
-        })?;
-        Ok((batch, cost))
+        Ok((batch.map_err(|error| self.unreadable(&error))?, cost))
+    }
+
+    async fn read_attributes(
+        &self,
+        unit: &Unit,
+        rows: &[u32],
+        keys: &BTreeSet<String>,
+    ) -> Result<(Attributes, ScanCost), Failure> {
+        let mut cost = ScanCost::default();
+        let attributes = self.attributes_of(unit.index, rows, keys, &mut cost).await;
+        Ok((attributes.map_err(|error| self.unreadable(&error))?, cost))
     }
 }
 
 impl Block {
+    fn unreadable(&self, error: &Error) -> Failure {
+        Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(error)))
+    }
+
     /// A search for one trace needs only the unit that it lies in.
     fn may_hold(&self, zone: &Zone, need: &Need) -> bool {
         match need {
@@ -161,6 +171,32 @@ impl Block {
                 Some(whole) => fill(&whole, &projection, traces, &resources),
                 None => Ok(Batch { traces, ..Batch::default() }),
             }
+        };
+        self.fetch(fetch, cost, make).await
+    }
+
+    /// Span attributes of some rows of a unit.
+    async fn attributes_of(
+        &self,
+        unit: usize,
+        rows: &[u32],
+        keys: &BTreeSet<String>,
+        cost: &mut ScanCost,
+    ) -> Result<Attributes, Error> {
+        let first = self.index.zones.units[unit].first_row;
+        let rows = rows.iter().map(|row| first + u64::from(*row)..first + u64::from(*row) + 1);
+        let (row_groups, selection) = self.select(&joined(rows));
+        let projection = Projection { attributes: keys.clone(), ..Projection::default() };
+        let fetch = Fetch {
+            object: BlockObject::Spans,
+            metadata: &self.index.spans,
+            mask: self.mask(&projection),
+            row_groups,
+            selection: Some(selection),
+        };
+        let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
+            Some(whole) => span_attributes(&whole, &projection.attributes),
+            None => Ok(Attributes::new()),
         };
         self.fetch(fetch, cost, make).await
     }
@@ -266,6 +302,7 @@ impl Wanted {
                 // A parent's id stands in the parent's row.
                 SpanColumn::ParentId => &["span_id", "parent_span_id", "parent_delta"],
                 SpanColumn::Tree => &["parent_delta", "subtree", "top"],
+                SpanColumn::Tops => &["top"],
                 SpanColumn::Start => &["start_ns"],
                 SpanColumn::Duration => &["start_ns", "duration_ns"],
                 SpanColumn::Name => &["name"],

@@ -30,22 +30,22 @@ pub(super) fn is_by_dictionary(encoding: Encoding) -> bool {
     matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY)
 }
 
-/// Values of one width.
-pub(super) struct Plain<V, const N: usize> {
-    read: fn([u8; N]) -> V,
-    /// From a number that is told as a difference.
-    of: Option<fn(i64) -> V>,
+/// Values of one width: by their bytes, or from a number that is told as a difference. The functions are parameters, not pointers, so that
+/// they are not called for each value.
+pub(super) struct Plain<V, R, O, const N: usize> {
+    read: R,
+    of: O,
     entries: Vec<V>,
     codes: Vec<u32>,
 }
 
-impl<V, const N: usize> Plain<V, N> {
-    pub(super) fn new(read: fn([u8; N]) -> V, of: Option<fn(i64) -> V>) -> Self {
+impl<V, R: Fn([u8; N]) -> V, O: Fn(i64) -> V, const N: usize> Plain<V, R, O, N> {
+    pub(super) fn new(read: R, of: O) -> Self {
         Self { read, of, entries: Vec::new(), codes: Vec::new() }
     }
 }
 
-impl<V: Copy, const N: usize> Codec<V> for Plain<V, N> {
+impl<V: Copy, R: Fn([u8; N]) -> V, O: Fn(i64) -> V, const N: usize> Codec<V> for Plain<V, R, O, N> {
     fn empty(&self) -> V {
         (self.read)([0; N])
     }
@@ -75,7 +75,7 @@ impl<V: Copy, const N: usize> Codec<V> for Plain<V, N> {
                 into.extend(codes.iter().map(|code| entries[*code as usize]));
             }
             Encoding::DELTA_BINARY_PACKED => {
-                packed::differences(page, count, into, self.of?)?;
+                packed::differences(page, count, into, &self.of)?;
             }
             Encoding::PLAIN => {
                 let page = page.get(..count.checked_mul(N)?)?;
@@ -175,12 +175,8 @@ impl Codec<i32> for Keys {
             return are_codes(&into[first..], self.entries).then_some(());
         }
         let known = self.all.len();
-        Plain::<u64, 8>::new(u64::from_le_bytes, Some(i64::cast_unsigned)).values(
-            encoding,
-            page,
-            count,
-            &mut self.all,
-        )?;
+        let mut plain = Plain::new(u64::from_le_bytes, i64::cast_unsigned);
+        plain.values(encoding, page, count, &mut self.all)?;
         into.extend(i32::try_from(known).ok()?..i32::try_from(self.all.len()).ok()?);
         Some(())
     }

@@ -132,8 +132,9 @@ fn spread_word<V: Copy>(bits: u64, count: usize, from: &[V], empty: V, into: &mu
             into.extend((0..count).map(|place| {
                 // Without a branch: whether a row has a value is hard to foresee.
                 let value = from.get(next).copied().unwrap_or(empty);
-                next += usize::from(bits >> place & 1 == 1);
-                value
+                let is_there = bits >> place & 1 == 1;
+                next += usize::from(is_there);
+                if is_there { value } else { empty }
             }));
         }
     }
@@ -255,13 +256,13 @@ mod tests {
             let ranges: Vec<Range<usize>> = bounds.chunks_exact(2).map(|b| b[0]..b[1]).collect();
             let (mut marks, mut values) = (Marks::default(), Vec::new());
             let set = validity.mark(&ranges, &mut marks);
-            validity.spread(&ranges, &dense, 0, &mut values);
+            validity.spread(&ranges, &dense, usize::MAX, &mut values);
             let picked: Vec<usize> = ranges.iter().cloned().flatten().collect();
             prop_assert_eq!((marks.len(), values.len()), (picked.len(), picked.len()));
             prop_assert_eq!(set, picked.iter().filter(|row| rows[**row]).count());
             for (place, row) in picked.into_iter().enumerate() {
                 prop_assert_eq!(marks.has(place), rows[row]);
-                prop_assert!(!rows[row] || values[place] == row);
+                prop_assert_eq!(values[place], if rows[row] { row } else { usize::MAX });
             }
         }
     }
