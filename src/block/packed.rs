@@ -48,9 +48,8 @@ where
             into.extend(std::iter::repeat_n(of(value), taken));
         } else {
             taken = length.checked_mul(8)?.min(left);
-            let (packed, rest) = cut(rest, length.checked_mul(width)?, taken * width)?;
-            bytes = rest;
-            unpack(packed, width, taken, into, &of);
+            bytes = after(rest, length.checked_mul(width)?, taken * width)?;
+            unpack(rest, width, taken, into, &of);
         }
         if taken == 0 {
             return None;
@@ -85,17 +84,17 @@ pub(super) fn differences<'a, T>(
     into.push(of(first));
     let (part, mut value, mut left) = (block / parts, first, count - 1);
     while left > 0 {
-        let (least, after) = zigzag(rest)?;
-        let (widths, after) = after.split_at_checked(parts)?;
-        rest = after;
+        let (least, behind) = zigzag(rest)?;
+        let (widths, behind) = behind.split_at_checked(parts)?;
+        rest = behind;
         for width in widths {
             let taken = part.min(left);
             if taken == 0 {
                 break;
             }
             let width = Some(usize::from(*width)).filter(|width| *width <= 64)?;
-            let (packed, after) = cut(rest, (part * width).div_ceil(8), taken * width)?;
-            rest = after;
+            let packed = rest;
+            rest = after(packed, (part * width).div_ceil(8), taken * width)?;
             unpack(packed, width, taken, into, |above| {
                 value = value.wrapping_add(least).wrapping_add(above.cast_signed());
                 of(value)
@@ -111,13 +110,13 @@ fn zigzag(bytes: &[u8]) -> Option<(i64, &[u8])> {
     Some(((value >> 1).cast_signed() ^ -(value & 1).cast_signed(), rest))
 }
 
-/// The next `length` bytes and what follows them. The last ones may be cut short, if the `needed` bits are there.
-fn cut(bytes: &[u8], length: usize, needed_bits: usize) -> Option<(&[u8], &[u8])> {
-    let (cut, rest) = bytes.split_at(length.min(bytes.len()));
-    (cut.len() >= needed_bits.div_ceil(8)).then_some((cut, rest))
+/// What follows packed numbers of `length` bytes. The last bytes may be missing, if the `needed` bits are there.
+fn after(bytes: &[u8], length: usize, needed: usize) -> Option<&[u8]> {
+    let length = length.min(bytes.len());
+    (length >= needed.div_ceil(8)).then_some(&bytes[length..])
 }
 
-/// Appends `count` numbers of `width` bits, the lowest bits first. The bytes must hold them.
+/// Appends `count` numbers of `width` bits, the lowest bits first. The bytes must hold them, and what follows makes it faster.
 fn unpack<T>(
     bytes: &[u8],
     width: usize,
