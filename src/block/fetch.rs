@@ -11,7 +11,7 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::file::reader::FileReader;
 
 use super::Error;
-use super::flat::Flat;
+use super::flat::{Flat, Selected};
 use super::open::Block;
 use super::pages::Pages;
 use super::plan::GroupPlan;
@@ -140,15 +140,16 @@ fn decode_flat(
     groups: &[(Pages, &GroupPlan)],
 ) -> Result<Vec<RecordBatch>, Error> {
     let mut plain = Vec::new();
+    let selected: Vec<Option<Selected<'_>>> =
+        groups.iter().map(|(_, plan)| plan.selected.as_deref().map(Selected::of)).collect();
     let mut fields = Vec::with_capacity(columns.len());
     let mut arrays: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(columns.len()); groups.len()];
     for (column, kind) in columns {
         let descriptor = metadata.parquet_schema().column(*column);
-        let of_group = |(pages, plan): &(Pages, &GroupPlan)| {
-            kind.array(pages.chunk(*column)?, plan.selected.as_deref(), &mut plain)
-        };
-        let found: Vec<Option<ArrayRef>> =
-            groups.iter().map(of_group).collect::<Result<_, Error>>()?;
+        let mut found: Vec<Option<ArrayRef>> = Vec::with_capacity(groups.len());
+        for ((pages, _), selected) in groups.iter().zip(&selected) {
+            found.push(kind.array(pages.chunk(*column)?, selected.as_ref(), &mut plain)?);
+        }
         if found.iter().all(Option::is_none) && is_attribute(descriptor.path().parts()) {
             continue;
         }

@@ -24,6 +24,7 @@ use super::Error;
 use super::arrays::dictionary_of;
 use super::pages::{Chunk, damaged};
 use codecs::{Bits, Codec, Keys, Plain, Texts};
+pub(super) use validity::Selected;
 use validity::Validity;
 
 /// Its values are keys of a table, and few: it is told as a dictionary.
@@ -94,11 +95,10 @@ impl Flat {
     pub(super) fn array(
         self,
         chunk: &Chunk,
-        selected: Option<&[Range<usize>]>,
+        selected: Option<&Selected<'_>>,
         plain: &mut Vec<u8>,
     ) -> Result<Option<ArrayRef>, Error> {
-        let wanted = Wanted { chunk, selected };
-        let read = &mut Reader { wanted, plain };
+        let read = &mut Reader { chunk, selected, plain };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -122,15 +122,10 @@ impl Flat {
     }
 }
 
-/// The pages of a chunk, and the rows that are wanted of it.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    chunk: &'a Chunk,
-    selected: Option<&'a [Range<usize>]>,
-}
-
+/// The pages of a chunk, and the rows that are wanted of it: all of them, if none are selected.
 struct Reader<'a> {
-    wanted: Wanted<'a>,
+    chunk: &'a Chunk,
+    selected: Option<&'a Selected<'a>>,
     /// A page, inflated.
     plain: &'a mut Vec<u8>,
 }
@@ -139,22 +134,6 @@ struct Reader<'a> {
 struct Cells<V> {
     values: Vec<V>,
     nulls: Option<NullBuffer>,
-}
-
-impl Wanted<'_> {
-    /// The wanted rows of a page, counted from its first.
-    fn of_page(&self, rows: &Range<usize>) -> Vec<Range<usize>> {
-        let Some(selected) = self.selected else {
-            return std::iter::once(0..rows.len()).collect();
-        };
-        let first = selected.partition_point(|range| range.end <= rows.start);
-        selected[first..]
-            .iter()
-            .take_while(|range| range.start < rows.end)
-            .map(|range| range.start.max(rows.start)..range.end.min(rows.end))
-            .map(|range| range.start - rows.start..range.end - rows.start)
-            .collect()
-    }
 }
 
 impl Reader<'_> {
@@ -188,7 +167,7 @@ impl Reader<'_> {
     }
 
     fn texts(&mut self) -> Result<Option<ArrayRef>, Error> {
-        let mut texts = Texts::new(self.wanted.selected.is_some());
+        let mut texts = Texts::new(self.selected.is_some());
         let Some(Cells { values, nulls }) = self.cells(&mut texts)? else { return Ok(None) };
         let (offsets, bytes) = texts.finish();
         let texts = StringArray::try_new(OffsetBuffer::new(offsets.into()), bytes.into(), None)?;
@@ -206,20 +185,33 @@ impl Reader<'_> {
 
     /// Decodes the pages that have wanted rows. `None` if none of these has a value.
     fn cells<V: Copy>(&mut self, codec: &mut impl Codec<V>) -> Result<Option<Cells<V>>, Error> {
-        let Self { wanted, plain } = self;
-        let chunk = wanted.chunk;
-        let rows = wanted.selected.map_or(chunk.rows(), |all| all.iter().map(Range::len).sum());
+        let Self { chunk, selected, plain } = self;
+        let rows = selected.map_or(chunk.rows(), Selected::len);
         let mut valid = validity::Marks::default();
         let (mut values, mut dense): (Vec<V>, Vec<V>) = (Vec::new(), Vec::new());
-        let mut has_dictionary = false;
+        let (mut has_dictionary, mut ranges) = (false, Vec::new());
         for slot in chunk.slots() {
-            let ranges = wanted.of_page(&slot.rows());
+            let page_rows = slot.rows();
+            match selected {
+                None => {
+                    ranges.clear();
+                    ranges.push(0..page_rows.len());
+                }
+                Some(selected) => {
+                    ranges.clear();
+                    ranges.extend(selected.of_page(&page_rows));
+                }
+            }
             if ranges.is_empty() {
                 continue;
             }
             let page = chunk.page(slot, plain)?;
-            let there = Validity::of(chunk.is_optional(), page.bytes, slot.rows().len());
+            let there = Validity::of(chunk.is_optional(), page.bytes, page_rows.len());
             let (there, bytes) = there.ok_or(damaged("the levels of a page are cut short"))?;
+            if selected.is_some_and(|selected| !there.meets(selected, page_rows.start)) {
+                valid.pass(ranges.iter().map(Range::len).sum());
+                continue;
+            }
             let before = valid.len();
             if there.mark(&ranges, &mut valid) == 0 {
                 continue;
@@ -236,7 +228,7 @@ impl Reader<'_> {
             values.resize(before, codec.empty());
             let wrong = || damaged("the values of a page are cut short");
             let count = there.count();
-            if wanted.selected.is_none() && count == slot.rows().len() {
+            if selected.is_none() && count == page_rows.len() {
                 codec.values(page.encoding, bytes, count, &mut values).ok_or_else(wrong)?;
             } else {
                 dense.clear();

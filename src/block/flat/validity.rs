@@ -18,6 +18,42 @@ pub(super) enum Validity {
     },
 }
 
+/// The rows of a row group that are wanted.
+pub(in super::super) struct Selected<'a> {
+    ranges: &'a [Range<usize>],
+    /// A bit for each row up to the last that is wanted.
+    bits: Vec<u64>,
+}
+
+impl<'a> Selected<'a> {
+    /// The ranges ascend and do not overlap.
+    pub(in super::super) fn of(ranges: &'a [Range<usize>]) -> Self {
+        let end = ranges.last().map_or(0, |range| range.end);
+        let mut bits = vec![0; end.div_ceil(64) + 1];
+        for range in ranges {
+            put(&mut bits, range.start, range.len(), |_| u64::MAX);
+        }
+        Self { ranges, bits }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ranges.iter().map(Range::len).sum()
+    }
+
+    /// The wanted rows of a page, counted from its first.
+    pub(super) fn of_page<'s>(
+        &'s self,
+        rows: &Range<usize>,
+    ) -> impl Iterator<Item = Range<usize>> + use<'s> {
+        let Range { start, end } = *rows;
+        let first = self.ranges.partition_point(|range| range.end <= start);
+        self.ranges[first..]
+            .iter()
+            .take_while(move |range| range.start < end)
+            .map(move |range| range.start.max(start) - start..range.end.min(end) - start)
+    }
+}
+
 /// A bit for each row of an array, as far as it is made.
 #[derive(Default)]
 pub(super) struct Marks {
@@ -71,6 +107,19 @@ impl Validity {
             Self::All(rows) => *rows,
             Self::None => 0,
             Self::Some { count, .. } => *count,
+        }
+    }
+
+    /// Whether one of the selected rows may have a value, if the page's first row is this one.
+    pub(super) fn meets(&self, selected: &Selected<'_>, first_row: usize) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::None => false,
+            Self::Some { .. } if first_row % 64 > 0 => true,
+            Self::Some { words, .. } => {
+                let wanted = selected.bits.get(first_row / 64..).unwrap_or_default();
+                words.iter().zip(wanted).any(|(word, wanted)| word & wanted > 0)
+            }
         }
     }
 
@@ -156,18 +205,27 @@ fn put(words: &mut [u64], place: usize, count: usize, bits: impl Fn(usize) -> u6
     set
 }
 
-/// The 64 bits from bit `at` on, which begins a byte; zeros past the end.
+/// The 64 bits from bit `at` on, which begins a byte; zeros past the end. Mostly a run has eight.
 fn word(bits: &[u8], at: usize) -> u64 {
-    let from = &bits[at / 8..];
-    let mut word = [0; 8];
-    let count = from.len().min(8);
-    word[..count].copy_from_slice(&from[..count]);
-    u64::from_le_bytes(word)
+    match &bits[at / 8..] {
+        [one] => u64::from(*one),
+        from => match from.first_chunk::<8>() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => from.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        },
+    }
 }
 
 impl Marks {
     pub(super) fn len(&self) -> usize {
         self.rows
+    }
+
+    /// Appends rows without a value.
+    pub(super) fn pass(&mut self, rows: usize) {
+        for at in (0..rows).step_by(64) {
+            self.push(0, (rows - at).min(64));
+        }
     }
 
     pub(super) fn any(&self) -> bool {
