@@ -3,13 +3,14 @@
 //! The engine does not know Parquet and blocks do not know TraceQL: the engine writes a `Scan`, and two things answer one, a
 //! block and the live spans. Both answer in `Batch`es of whole traces.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use traceql_grammar::go_duration;
 
-use crate::columns::{Batch, Projection};
+use crate::columns::{AttributeValues, Batch, Projection};
 use crate::failure::Failure;
 use crate::trace::Scalar;
 
@@ -117,7 +118,19 @@ pub trait SpanSource: Send + Sync {
         traces: &[u32],
         scan: &Scan,
     ) -> Result<(Batch, ScanCost), Failure>;
+
+    /// Reads span attributes of some rows of a unit that was read before, by their places in that batch, which ascend: one row for each.
+    /// Keys that none of them has are left out.
+    async fn read_attributes(
+        &self,
+        unit: &Unit,
+        rows: &[u32],
+        keys: &BTreeSet<String>,
+    ) -> Result<(Attributes, ScanCost), Failure>;
 }
+
+/// The values of span attributes by key.
+pub type Attributes = BTreeMap<String, AttributeValues>;
 
 impl ScanCost {
     pub fn add(&mut self, other: Self) {

@@ -17,7 +17,7 @@ use vivace::columns::{
 };
 use vivace::otlp;
 use vivace::runtime::Cpu;
-use vivace::scan::{Need, Scan, SpanSource};
+use vivace::scan::{Attributes, Need, Scan, SpanSource};
 use vivace::store::{Store, keys};
 use vivace::tenant::TenantId;
 use vivace::trace::TraceId;
@@ -63,6 +63,10 @@ const VALUES_OF: [&str; 12] = [
 ];
 
 static PARTS: LazyLock<Vec<Part>> = LazyLock::new(parts);
+
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+});
 
 /// Some traces, in memory and in a block.
 struct Part {
@@ -233,8 +237,7 @@ fn observed<'a>(
         if query.counts_attributes()
             && let Observed::Compared(spans) = query.observe(&part.stored, &ask, &mut nothing())?
         {
-            let keys = part.stored.attributes.keys().cloned().collect();
-            query.observe_attributes(&part.stored, &keys, &spans, &mut partial)?;
+            query.observe_attributes(&part.attributes(spans.rows()), &spans, &mut partial)?;
         }
         match &mut whole {
             Some(whole) => whole.merge(partial)?,
@@ -287,6 +290,15 @@ impl Part {
         Self { spans, layout, block, stored }
     }
 
+    /// All attributes of some spans, as the block gives them row by row.
+    fn attributes(&self, rows: &[u32]) -> Attributes {
+        let scan = Scan { window: ALL, projection: Projection::default(), need: Need::Anything };
+        let (units, _) = self.block.units(&scan);
+        let keys = self.stored.attributes.keys().cloned().collect();
+        let read = self.block.read_attributes(&units[0], rows, &keys);
+        RUNTIME.block_on(read).expect("memory can be read").0
+    }
+
     /// The columns of a projection, out of memory.
     fn memory(&self, projection: &Projection) -> Batch {
         columns::batch(&[&self.spans], &self.layout, projection)
@@ -323,11 +335,9 @@ async fn stored(spans: &Spans, layout: &Layout) -> Arc<Block> {
 }
 
 fn parts() -> Vec<Part> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let all = data::spans();
     let everything = everything(&all);
-    runtime.block_on(async {
+    RUNTIME.block_on(async {
         let mut parts = Vec::new();
         for block in 0..BLOCKS {
             let numbers = block * BLOCK_TRACES..(block + 1) * BLOCK_TRACES;

@@ -117,6 +117,7 @@ fn column_name(column: SpanColumn) -> &'static str {
         SpanColumn::SpanId => "span id",
         SpanColumn::ParentId => "parent id",
         SpanColumn::Tree => "tree",
+        SpanColumn::Tops => "top",
         SpanColumn::Start => "start",
         SpanColumn::Duration => "duration",
         SpanColumn::Name => "name",

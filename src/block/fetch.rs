@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::{Field, Fields, Schema};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, RowSelection};
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::file::reader::FileReader;
 
 use super::Error;
+use super::flat::{Flat, Selected};
 use super::open::Block;
 use super::pages::Pages;
 use super::plan::GroupPlan;
@@ -29,12 +30,13 @@ pub(super) struct Fetch<'a> {
 }
 
 impl Block {
-    /// One batch per row group that has selected rows. Where rows are selected, attributes that none of them has may be left out.
-    pub(super) async fn fetch(
+    /// What `make` makes of one batch for each row group that has selected rows. Attributes that no row has may be left out.
+    pub(super) async fn fetch<T: Send + 'static>(
         &self,
         fetch: Fetch<'_>,
         cost: &mut ScanCost,
-    ) -> Result<Vec<RecordBatch>, Error> {
+        make: impl FnOnce(Vec<RecordBatch>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let Fetch { object, metadata, mask, row_groups, selection } = fetch;
         let leaves = metadata.parquet_schema().num_columns();
         let columns: Vec<usize> = (0..leaves).filter(|leaf| mask.leaf_included(*leaf)).collect();
@@ -49,7 +51,7 @@ impl Block {
             .run(move || {
                 let mut parts = parts.into_iter();
                 let pages = |plan| (Pages::of(metadata.metadata(), plan, &mut parts), plan);
-                decode(&metadata, columns, plans.iter().map(pages).collect())
+                make(decode(&metadata, &columns, plans.iter().map(pages).collect())?)
             })
             .await
     }
@@ -81,51 +83,96 @@ impl Block {
     }
 }
 
-/// Decodes the columns of some row groups.
+/// Decodes the columns of some row groups. Attributes that no row has may be left out.
 pub(super) fn decode(
     metadata: &ArrowReaderMetadata,
-    mut columns: Vec<usize>,
+    columns: &[usize],
     mut groups: Vec<(Pages, &GroupPlan)>,
 ) -> Result<Vec<RecordBatch>, Error> {
     let schema = metadata.parquet_schema();
-    let mut absent: BTreeSet<usize> = columns.iter().copied().collect();
+    let (mut flat, mut others): (Vec<(usize, Flat)>, Vec<usize>) = (Vec::new(), Vec::new());
+    for column in columns {
+        let root = schema.get_column_root_idx(*column);
+        match Flat::of(&schema.column(*column), metadata.schema().field(root).data_type()) {
+            Some(kind) => flat.push((*column, kind)),
+            None => others.push(*column),
+        }
+    }
+    let mut batches = decode_flat(metadata, &flat, &groups)?;
+    if others.is_empty() {
+        return Ok(batches);
+    }
+    let mut absent: BTreeSet<usize> = others.iter().copied().collect();
     for (pages, plan) in &mut groups {
         let without = match &plan.selected {
-            Some(selected) => pages.without_values(selected)?,
+            Some(selected) => pages.without_values(&others, selected)?,
             None => BTreeSet::new(),
         };
         absent.retain(|column| without.contains(column));
     }
-    columns.retain(|column| {
+    others.retain(|column| {
         !absent.contains(column) || !is_attribute(schema.column(*column).path().parts())
     });
-    let mask = ProjectionMask::leaves(schema, columns.iter().copied());
+    let mask = ProjectionMask::leaves(schema, others);
     let levels = parquet_to_arrow_field_levels(schema, mask, Some(metadata.schema().fields()))?;
-    let mut batches = Vec::with_capacity(groups.len());
-    for (pages, plan) in groups {
-        let selected = plan.selected.as_ref();
-        let rows = selected.map_or(plan.rows, |ranges| ranges.iter().map(Range::len).sum());
-        if columns.is_empty() {
-            let count = RecordBatchOptions::new().with_row_count(Some(rows));
-            batches.push(RecordBatch::try_new_with_options(
-                Schema::empty().into(),
-                vec![],
-                &count,
-            )?);
-            continue;
-        }
-        let selection = selected
+    for ((pages, plan), batch) in groups.into_iter().zip(&mut batches) {
+        let selection = plan
+            .selected
+            .as_ref()
             .map(|ranges| RowSelection::from_consecutive_ranges(ranges.iter().cloned(), plan.rows));
         let failure = pages.failure();
         let pages: Arc<dyn FileReader> = Arc::new(pages);
-        let reader =
+        let rows = batch.num_rows();
+        let mut reader =
             ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)?;
-        for batch in reader {
+        if let Some(nested) = reader.next() {
             let ours = |error| failure.lock().take().unwrap_or(Error::Arrow(error));
-            batches.push(batch.map_err(ours)?);
+            *batch = beside(batch, &nested.map_err(ours)?)?;
         }
     }
     Ok(batches)
+}
+
+/// The columns with one value or none in each row.
+fn decode_flat(
+    metadata: &ArrowReaderMetadata,
+    columns: &[(usize, Flat)],
+    groups: &[(Pages, &GroupPlan)],
+) -> Result<Vec<RecordBatch>, Error> {
+    let mut plain = Vec::new();
+    let selected: Vec<Option<Selected<'_>>> =
+        groups.iter().map(|(_, plan)| plan.selected.as_deref().map(Selected::of)).collect();
+    let mut fields = Vec::with_capacity(columns.len());
+    let mut arrays: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(columns.len()); groups.len()];
+    for (column, kind) in columns {
+        let descriptor = metadata.parquet_schema().column(*column);
+        let mut found: Vec<Option<ArrayRef>> = Vec::with_capacity(groups.len());
+        for ((pages, _), selected) in groups.iter().zip(&selected) {
+            found.push(kind.array(pages.chunk(*column)?, selected.as_ref(), &mut plain)?);
+        }
+        if found.iter().all(Option::is_none) && is_attribute(descriptor.path().parts()) {
+            continue;
+        }
+        let is_optional = descriptor.max_def_level() > 0;
+        fields.push(Field::new(descriptor.name(), kind.data_type(), is_optional));
+        for ((arrays, found), (_, plan)) in arrays.iter_mut().zip(found).zip(groups) {
+            arrays.push(found.unwrap_or_else(|| new_null_array(&kind.data_type(), plan.wanted())));
+        }
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let batch = |(arrays, (_, plan)): (Vec<ArrayRef>, &(Pages, &GroupPlan))| {
+        let count = RecordBatchOptions::new().with_row_count(Some(plan.wanted()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &count)?)
+    };
+    arrays.into_iter().zip(groups).map(batch).collect()
+}
+
+/// The columns of both, which have the same rows.
+fn beside(flat: &RecordBatch, nested: &RecordBatch) -> Result<RecordBatch, Error> {
+    let (one, other) = (flat.schema(), nested.schema());
+    let fields: Fields = one.fields().iter().chain(other.fields()).cloned().collect();
+    let columns = flat.columns().iter().chain(nested.columns()).cloned().collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 /// Whether a leaf is an attribute that may have no value, and so may be absent.

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, DictionaryArray,
-    FixedSizeBinaryArray, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch,
-    StringArray, StructArray, UInt8Array, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, FixedSizeBinaryArray, Int32Array,
+    Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt8Array, UInt64Array,
 };
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::Int32Type;
@@ -34,6 +33,7 @@ pub(super) fn fill(
             SpanColumn::SpanId => batch.span_id = span_ids(whole)?,
             SpanColumn::ParentId => batch.parent_id = parent_ids(whole)?,
             SpanColumn::Tree => batch.tree = tree(whole)?,
+            SpanColumn::Tops => batch.tree.top = tops(whole)?,
             SpanColumn::Start => {
                 batch.start = column::<UInt64Array>(whole, "start_ns")?.values().clone();
             }
@@ -41,20 +41,19 @@ pub(super) fn fill(
             SpanColumn::Name => batch.name = Some(strings(named(whole, "name")?)?),
             SpanColumn::Kind => batch.kind = column::<Int32Array>(whole, "kind")?.values().clone(),
             SpanColumn::Status => {
-                batch.status = or_default(column::<Int32Array>(whole, "status")?);
+                // A null reads as 0, which is what stands where there is no value.
+                batch.status = column::<Int32Array>(whole, "status")?.values().clone();
             }
             SpanColumn::StatusMessage => {
                 batch.status_message = Some(strings(named(whole, "status_message")?)?);
             }
             SpanColumn::Resource => {
-                let hashes = column::<UInt64Array>(whole, "resource")?;
-                batch.resource = resources.indices_of(hashes)?.into();
+                batch.resource = resources.indices_of(named(whole, "resource")?)?.into();
                 batch.resources = Arc::clone(&resources.all);
             }
         }
     }
-    let find = |name: &str| whole.column_by_name(name);
-    batch.attributes = attributes(Scope::Span, &projection.attributes, &find)?;
+    batch.attributes = span_attributes(whole, &projection.attributes)?;
     if projection.events.is_some() {
         batch.events = Some(events(whole, projection)?);
     }
@@ -108,30 +107,13 @@ fn tree(whole: &RecordBatch) -> Result<TreeColumns, Error> {
     Ok(TreeColumns {
         parent_delta: column::<Int32Array>(whole, "parent_delta")?.values().clone(),
         subtree: column::<Int32Array>(whole, "subtree")?.values().clone(),
-        top: or_default(column::<UInt8Array>(whole, "top")?),
+        top: tops(whole)?,
     })
 }
 
-/// The values of a column, 0 for nulls: 64 rows at a time, as mostly all of them or none are null.
-fn or_default<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> ScalarBuffer<T::Native> {
-    let Some(nulls) = array.nulls() else { return array.values().clone() };
-    let mut values = vec![T::Native::default(); array.len()];
-    let words = nulls.inner().bit_chunks();
-    let pieces = values.chunks_mut(64).zip(array.values().chunks(64));
-    for ((into, from), word) in pieces.zip(words.iter_padded()) {
-        match word {
-            0 => {}
-            u64::MAX => into.copy_from_slice(from),
-            word => {
-                for (place, (into, from)) in into.iter_mut().zip(from).enumerate() {
-                    if word >> place & 1 == 1 {
-                        *into = *from;
-                    }
-                }
-            }
-        }
-    }
-    values.into()
+/// A null reads as 0, which is what stands where there is no value.
+fn tops(whole: &RecordBatch) -> Result<ScalarBuffer<u8>, Error> {
+    Ok(column::<UInt8Array>(whole, "top")?.values().clone())
 }
 
 /// As queries see them: 0 where the end lies before the start.
@@ -153,6 +135,14 @@ pub(super) fn strings(array: &ArrayRef) -> Result<Strings, Error> {
     let values = dictionary.values().as_any().downcast_ref::<StringArray>();
     let Some(values) = values else { return Err(wrong) };
     Ok(Strings::new(dictionary.keys().clone(), values.clone()))
+}
+
+/// The values of some keys of span attributes.
+pub(super) fn span_attributes(
+    whole: &RecordBatch,
+    keys: &BTreeSet<String>,
+) -> Result<BTreeMap<String, AttributeValues>, Error> {
+    attributes(Scope::Span, keys, &|name| whole.column_by_name(name))
 }
 
 /// The values of some keys, by typed columns and `attributes_rest`.

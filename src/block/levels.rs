@@ -111,6 +111,31 @@ fn places(
     Some(places.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect())
 }
 
+/// Whether rows that are stored together have a value.
+pub(super) enum Same<'a> {
+    All(bool),
+    /// A bit for each, lowest first.
+    Bits(&'a [u8]),
+}
+
+/// Calls `each` with the runs of the levels of a page of `rows` rows with one value or none each, and how many rows each is for. Tells what
+/// follows the levels; `None` if they are damaged.
+pub(super) fn optional(
+    page: &[u8],
+    rows: usize,
+    mut each: impl FnMut(Same<'_>, usize),
+) -> Option<&[u8]> {
+    let (levels, rest) = section(page)?;
+    runs(levels, 1, rows, |_, run| {
+        match run {
+            Run::Same { level, count } => each(Same::All(*level == 1), *count),
+            Run::Packed { bits, count, .. } => each(Same::Bits(bits), *count),
+        }
+        true
+    })?;
+    Some(rest)
+}
+
 /// Levels that are stored together.
 enum Run<'a> {
     Same { level: u16, count: usize },

@@ -51,7 +51,7 @@ pub(super) type Failure = Arc<Mutex<Option<Error>>>;
 
 /// The pages of one column of a row group.
 #[derive(Debug, Clone)]
-struct Chunk {
+pub(super) struct Chunk {
     zstd: bool,
     levels: LevelsMax,
     dictionary: Dictionary,
@@ -64,8 +64,9 @@ enum Dictionary {
     Stored(Bytes),
 }
 
+/// A page and its rows.
 #[derive(Debug)]
-struct Slot {
+pub(super) struct Slot {
     first_row: usize,
     rows: usize,
     data: Data,
@@ -109,23 +110,32 @@ impl Pages {
         Self { metadata: Arc::clone(metadata), group: plan.group, chunks, failure }
     }
 
+    /// The pages of a column that was planned.
+    pub(super) fn chunk(&self, column: usize) -> Result<&Chunk, Error> {
+        self.chunks.get(&column).ok_or_else(|| damaged("a column was not fetched"))
+    }
+
     /// Where the error of a damaged page is found after the crate's readers have failed.
     pub(super) fn failure(&self) -> Failure {
         Arc::clone(&self.failure)
     }
 
-    /// The columns in which none of the selected rows has a value, as far as that is cheap to tell.
+    /// Those of some columns in which none of the selected rows has a value, as far as that is cheap to tell.
     ///
     /// # Errors
     /// When a page is damaged.
     pub(super) fn without_values(
         &mut self,
+        columns: &[usize],
         selected: &[Range<usize>],
     ) -> Result<BTreeSet<usize>, Error> {
         let mut without = BTreeSet::new();
         let mut places = Places::default();
         for (column, chunk) in &mut self.chunks {
-            if chunk.levels.definition > 0 && !chunk.may_have_values(selected, &mut places)? {
+            if columns.contains(column)
+                && chunk.levels.definition > 0
+                && !chunk.may_have_values(selected, &mut places)?
+            {
                 without.insert(*column);
             }
         }
@@ -234,6 +244,72 @@ impl Chunk {
     }
 }
 
+/// A data page of a column that is not repeated, inflated.
+pub(super) struct FlatPage<'a> {
+    /// Levels, if it can lack values, and values.
+    pub bytes: &'a [u8],
+    pub encoding: Encoding,
+}
+
+/// For [`super::flat`].
+impl Chunk {
+    pub(super) fn is_optional(&self) -> bool {
+        self.levels.definition > 0
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.pages.last().map_or(0, |slot| slot.first_row + slot.rows)
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.pages
+    }
+
+    /// One of the pages; `room` is where it is inflated.
+    pub(super) fn page<'a>(
+        &'a self,
+        slot: &'a Slot,
+        room: &'a mut Vec<u8>,
+    ) -> Result<FlatPage<'a>, Error> {
+        let Data::Stored(stored) = &slot.data else {
+            return Err(damaged("a page was not fetched"));
+        };
+        let (kind, bytes) = inflate_into(stored, self.zstd, room)?;
+        let PageKind::Data { values, encoding, .. } = kind else {
+            return Err(damaged("a page is no data page"));
+        };
+        if values as usize != slot.rows || values > PAGE_VALUES_MAX {
+            return Err(damaged("a page has more or fewer values than the index says"));
+        }
+        Ok(FlatPage { bytes, encoding })
+    }
+
+    /// The dictionary's page, and how many entries it has.
+    pub(super) fn dictionary(&self) -> Result<(Vec<u8>, usize), Error> {
+        let Dictionary::Stored(stored) = &self.dictionary else {
+            return Err(damaged("a dictionary is missing"));
+        };
+        let mut page = Vec::new();
+        let (kind, plain) = inflate_into(stored, self.zstd, &mut page)?;
+        let PageKind::Dictionary { values, encoding, .. } = kind else {
+            return Err(damaged("a page is no dictionary"));
+        };
+        if ![Encoding::PLAIN, Encoding::PLAIN_DICTIONARY].contains(&encoding)
+            || values as usize > plain.len()
+        {
+            return Err(damaged("a dictionary has fewer entries than its header says"));
+        }
+        let page = if self.zstd { page } else { plain.to_vec() };
+        Ok((page, values as usize))
+    }
+}
+
+impl Slot {
+    pub(super) fn rows(&self) -> Range<usize> {
+        self.first_row..self.first_row + self.rows
+    }
+}
+
 impl DataPage {
     fn inflate(stored: &Bytes, zstd: bool, levels: LevelsMax) -> Result<Self, Error> {
         let (kind, bytes) = inflate(stored, zstd)?;
@@ -282,12 +358,24 @@ impl DataPage {
 
 /// What the header says, and the page after it.
 fn inflate(stored: &Bytes, zstd: bool) -> Result<(PageKind, Bytes), Error> {
+    let mut room = Vec::new();
+    let (kind, plain) = inflate_into(stored, zstd, &mut room)?;
+    let plain = if zstd { room.into() } else { stored.slice_ref(plain) };
+    Ok((kind, plain))
+}
+
+/// As [`inflate`]; where it is compressed the page is in `room`.
+fn inflate_into<'a>(
+    stored: &'a Bytes,
+    zstd: bool,
+    room: &'a mut Vec<u8>,
+) -> Result<(PageKind, &'a [u8]), Error> {
     thread_local! {
         static INFLATER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
     }
     let header = PageHeader::read(stored).ok_or_else(|| damaged("a page has no header"))?;
     let PageHeader { header_bytes, stored_bytes, plain_bytes, kind } = header;
-    let body = stored.slice(header_bytes..);
+    let body = &stored[header_bytes..];
     if body.len() != stored_bytes {
         return Err(damaged("a page is not as long as the index says"));
     }
@@ -297,26 +385,27 @@ fn inflate(stored: &Bytes, zstd: bool) -> Result<(PageKind, Bytes), Error> {
     if plain_bytes > PAGE_BYTES_MAX.min(stored_bytes.saturating_mul(INFLATION_MAX)) {
         return Err(damaged("a page is larger than it can be"));
     }
-    let mut plain = Vec::with_capacity(plain_bytes);
+    room.clear();
+    room.reserve(plain_bytes);
     let found = INFLATER.with_borrow_mut(|inflater| -> std::io::Result<usize> {
         if inflater.is_none() {
             *inflater = Some(Decompressor::new()?);
         }
         let inflater = inflater.as_mut().expect("it has been made above");
-        inflater.decompress_to_buffer(&body, &mut plain)
+        inflater.decompress_to_buffer(body, room)
     });
     let found = found.map_err(|_| damaged("a page does not inflate"))?;
     if found != plain_bytes {
         return Err(damaged("a page is shorter than its header says"));
     }
-    Ok((kind, plain.into()))
+    Ok((kind, room))
 }
 
 fn cut_short() -> Error {
     damaged("the levels of a page are cut short")
 }
 
-fn damaged(what: &'static str) -> Error {
+pub(super) fn damaged(what: &'static str) -> Error {
     Error::Corrupt { part: "parquet", what }
 }
 

@@ -115,7 +115,7 @@ async fn selected_rows_are_those_of_the_whole() {
             selection,
         };
         let mut cost = ScanCost::default();
-        let mut batches = block.fetch(fetch, &mut cost).await.unwrap();
+        let mut batches = block.fetch(fetch, &mut cost, Ok).await.unwrap();
         assert_eq!(batches.len(), 1);
         (batches.remove(0), cost)
     };
@@ -199,7 +199,7 @@ fn read_with(block: &Block, plan: &GroupPlan, parts: &[Bytes]) -> Result<Vec<Rec
     let metadata = &block.index.spans;
     let columns: Vec<usize> = plan.chunks.iter().map(|chunk| chunk.column).collect();
     let pages = Pages::of(metadata.metadata(), plan, &mut parts.iter().cloned());
-    decode(metadata, columns, vec![(pages, plan)])
+    decode(metadata, &columns, vec![(pages, plan)])
 }
 
 #[tokio::test]

@@ -70,6 +70,11 @@ impl GroupPlan {
         Ok(plans)
     }
 
+    /// How many rows are wanted.
+    pub(super) fn wanted(&self) -> usize {
+        self.selected.as_ref().map_or(self.rows, |ranges| ranges.iter().map(Range::len).sum())
+    }
+
     /// What to fetch, in the order of [`ChunkPlan::ranges`] of all chunks.
     pub(super) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
         self.chunks.iter().flat_map(ChunkPlan::ranges)

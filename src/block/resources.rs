@@ -4,11 +4,15 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, Int32Array, RecordBatch, StringArray, UInt64Array,
+};
+use arrow::datatypes::Int32Type;
 use bytes::Bytes;
 
 use super::Error;
 use super::fetch::column;
+use super::fill::named;
 use crate::columns::{Resource, ResourceParts};
 
 /// The resources that a block will hold, and the key that each is stored under.
@@ -56,12 +60,6 @@ impl ResourceKeys {
     }
 }
 
-/// Places in the table of recently found hashes: 16 KiB, which stay in the first cache.
-const RECENT: usize = 1024;
-
-/// No block has so many resources.
-const NOT_KNOWN: u32 = u32::MAX;
-
 /// The resources of a block: the index in `all` of each key.
 pub(super) struct ResourceTable {
     pub all: Arc<Vec<Arc<Resource>>>,
@@ -73,7 +71,7 @@ impl ResourceTable {
         let mut all = Vec::new();
         let mut by_hash: HashMap<u64, u32, foldhash::fast::FixedState> = HashMap::default();
         for batch in batches {
-            let hashes = column::<UInt64Array>(batch, "resource")?;
+            let (codes, keys) = by_keys(named(batch, "resource")?)?;
             let resource = column::<BinaryArray>(batch, "resource_message")?;
             let resource_schema_url = column::<StringArray>(batch, "resource_schema_url")?;
             let resource_unknown = column::<BinaryArray>(batch, "resource_unknown")?;
@@ -93,7 +91,10 @@ impl ResourceTable {
                     scope_unknown: bytes(scope_unknown, row),
                 })?;
                 let index = u32::try_from(all.len()).expect("fewer resources than spans");
-                if by_hash.insert(hashes.value(row), index).is_some() {
+                if by_hash
+                    .insert(keys.value(codes.value(row).cast_unsigned() as usize), index)
+                    .is_some()
+                {
                     let what = "two resources are stored under one key";
                     return Err(Error::Corrupt { part: "resources.parquet", what });
                 }
@@ -110,18 +111,25 @@ impl ResourceTable {
         self.by_hash.get(&hash).copied().ok_or(Error::Corrupt { part: "resources.parquet", what })
     }
 
-    /// Indices of a whole column of hashes. Some hundred resources come again and again: a small table in front, found by the lowest bits
-    /// of the hash, spares nearly all the searching.
-    pub(super) fn indices_of(&self, hashes: &UInt64Array) -> Result<Vec<u32>, Error> {
-        let mut known = [(0_u64, NOT_KNOWN); RECENT];
-        let mut indices = Vec::with_capacity(hashes.len());
-        for hash in hashes.values() {
-            let place = usize::try_from(hash % RECENT as u64).expect("less than RECENT");
-            if known[place].0 != *hash || known[place].1 == NOT_KNOWN {
-                known[place] = (*hash, self.index_of(*hash)?);
-            }
-            indices.push(known[place].1);
-        }
-        Ok(indices)
+    /// Indices of a whole column of keys: each key of its dictionary is looked for once.
+    ///
+    /// # Errors
+    /// When a key names no resource of the block.
+    pub(super) fn indices_of(&self, column: &ArrayRef) -> Result<Vec<u32>, Error> {
+        let (codes, keys) = by_keys(column)?;
+        let indices: Vec<u32> =
+            keys.values().iter().map(|key| self.index_of(*key)).collect::<Result<_, Error>>()?;
+        let index = |code: &i32| indices[code.cast_unsigned() as usize];
+        Ok(codes.values().iter().map(index).collect())
     }
+}
+
+/// The column `resource` of some rows: places in a list of keys, and the keys.
+fn by_keys(column: &ArrayRef) -> Result<(&Int32Array, &UInt64Array), Error> {
+    let dictionary = column.as_dictionary_opt::<Int32Type>();
+    let found = dictionary
+        .filter(|dictionary| dictionary.null_count() == 0)
+        .and_then(|dictionary| Some((dictionary.keys(), dictionary.values().as_primitive_opt()?)));
+    let what = "the column of resources has another type";
+    found.ok_or(Error::Corrupt { part: "parquet", what })
 }

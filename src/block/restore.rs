@@ -37,14 +37,12 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
-        let batches = self.fetch(fetch, cost).await?;
-        self.cpu
-            .run(move || match &batches[..] {
-                [] => Ok(Spans::default()),
-                [one] => restore(one, &resources),
-                [first, ..] => restore(&concat_batches(&first.schema(), &batches)?, &resources),
-            })
-            .await
+        let make = move |batches: Vec<RecordBatch>| match &batches[..] {
+            [] => Ok(Spans::default()),
+            [one] => restore(one, &resources),
+            [first, ..] => restore(&concat_batches(&first.schema(), &batches)?, &resources),
+        };
+        self.fetch(fetch, cost, make).await
     }
 }
 
@@ -87,7 +85,7 @@ fn push_rows(
         column(whole, "dropped_events_count")?,
         column(whole, "dropped_links_count")?,
     ];
-    let of_row = resources.indices_of(column(whole, "resource")?)?;
+    let of_row = resources.indices_of(named(whole, "resource")?)?;
     let mut adopted: Vec<Option<u32>> = vec![None; resources.all.len()];
     for row in 0..whole.num_rows() {
         let index = of_row[row] as usize;

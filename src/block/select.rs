@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -12,7 +13,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::Error;
 use super::fetch::Fetch;
-use super::fill::fill;
+use super::fill::{fill, span_attributes};
 use super::open::Block;
 use super::promote::{Promoted, Scope};
 use super::resources::ResourceTable;
@@ -20,7 +21,7 @@ use super::traces::trace_table;
 use super::zones::{KeyScope, Zone};
 use crate::columns::{Batch, Projection, ScalarType, SpanColumn, TraceTable};
 use crate::failure::Failure;
-use crate::scan::{Need, Scan, ScanCost, SpanSource, Unit};
+use crate::scan::{Attributes, Need, Scan, ScanCost, SpanSource, Unit};
 use crate::store::keys::BlockObject;
 
 /// What a value takes when it is decoded, besides the texts: a number, or a code and a bit.
@@ -64,9 +65,7 @@ impl SpanSource for Block {
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
         let mut cost = ScanCost { units_read: 1, rows: unit.rows, ..ScanCost::default() };
         let batch = self.batch(unit.index, &scan.projection, &mut cost).await;
-        let batch = batch.map_err(|error| {
-            Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(&error)))
-        })?;
+        let batch = batch.map_err(|error| self.unreadable(&error))?;
         cost.traces = batch.traces.len() as u64;
         Ok((batch, cost))
     }
@@ -79,14 +78,26 @@ impl SpanSource for Block {
     ) -> Result<(Batch, ScanCost), Failure> {
         let mut cost = ScanCost::default();
         let batch = self.batch_of(unit.index, traces, &scan.projection, &mut cost).await;
-        let batch = batch.map_err(|error| {
-            Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(&error)))
-        })?;
-        Ok((batch, cost))
+        Ok((batch.map_err(|error| self.unreadable(&error))?, cost))
+    }
+
+    async fn read_attributes(
+        &self,
+        unit: &Unit,
+        rows: &[u32],
+        keys: &BTreeSet<String>,
+    ) -> Result<(Attributes, ScanCost), Failure> {
+        let mut cost = ScanCost::default();
+        let attributes = self.attributes_of(unit.index, rows, keys, &mut cost).await;
+        Ok((attributes.map_err(|error| self.unreadable(&error))?, cost))
     }
 }
 
 impl Block {
+    fn unreadable(&self, error: &Error) -> Failure {
+        Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(error)))
+    }
+
     /// A search for one trace needs only the unit that it lies in.
     fn may_hold(&self, zone: &Zone, need: &Need) -> bool {
         match need {
@@ -122,18 +133,12 @@ impl Block {
             row_groups,
             selection: None,
         };
-        let parts = self.fetch(fetch, cost).await?;
         let projection = projection.clone();
-        self.cpu
-            .run(move || {
-                let whole = match &parts[..] {
-                    [part] => part.clone(),
-                    [] => return Ok(Batch { traces, ..Batch::default() }),
-                    parts => concat_batches(&parts[0].schema(), parts)?,
-                };
-                fill(&whole, &projection, traces, &resources)
-            })
-            .await
+        let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
+            Some(whole) => fill(&whole, &projection, traces, &resources),
+            None => Ok(Batch { traces, ..Batch::default() }),
+        };
+        self.fetch(fetch, cost, make).await
     }
 
     /// Some traces of a unit.
@@ -159,21 +164,41 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
-        let parts = self.fetch(fetch, cost).await?;
         let (projection, traces) = (projection.clone(), traces.to_vec());
-        self.cpu
-            .run(move || {
-                let traces = Arc::new(all.some(&traces));
-                match &parts[..] {
-                    [part] => fill(part, &projection, traces, &resources),
-                    [] => Ok(Batch { traces, ..Batch::default() }),
-                    parts => {
-                        let whole = concat_batches(&parts[0].schema(), parts)?;
-                        fill(&whole, &projection, traces, &resources)
-                    }
-                }
-            })
-            .await
+        let make = move |parts: Vec<RecordBatch>| {
+            let traces = Arc::new(all.some(&traces));
+            match joined_parts(&parts)? {
+                Some(whole) => fill(&whole, &projection, traces, &resources),
+                None => Ok(Batch { traces, ..Batch::default() }),
+            }
+        };
+        self.fetch(fetch, cost, make).await
+    }
+
+    /// Span attributes of some rows of a unit.
+    async fn attributes_of(
+        &self,
+        unit: usize,
+        rows: &[u32],
+        keys: &BTreeSet<String>,
+        cost: &mut ScanCost,
+    ) -> Result<Attributes, Error> {
+        let first = self.index.zones.units[unit].first_row;
+        let rows = rows.iter().map(|row| first + u64::from(*row)..first + u64::from(*row) + 1);
+        let (row_groups, selection) = self.select(&joined(rows));
+        let projection = Projection { attributes: keys.clone(), ..Projection::default() };
+        let fetch = Fetch {
+            object: BlockObject::Spans,
+            metadata: &self.index.spans,
+            mask: self.mask(&projection),
+            row_groups,
+            selection: Some(selection),
+        };
+        let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
+            Some(whole) => span_attributes(&whole, &projection.attributes),
+            None => Ok(Attributes::new()),
+        };
+        self.fetch(fetch, cost, make).await
     }
 
     /// The resources of the block, read once.
@@ -189,9 +214,8 @@ impl Block {
                 row_groups: (0..self.index.resources.metadata().num_row_groups()).collect(),
                 selection: None,
             };
-            let batches = self.fetch(fetch, cost).await?;
-            let table = self.cpu.run(move || ResourceTable::decode(&batches)).await?;
-            Ok(Arc::new(table))
+            let make = |batches: Vec<RecordBatch>| Ok(Arc::new(ResourceTable::decode(&batches)?));
+            self.fetch(fetch, cost, make).await
         });
         self.resources.get_or_try_init(|| load).await.cloned()
     }
@@ -206,14 +230,12 @@ impl Block {
                 row_groups: (0..self.index.traces.metadata().num_row_groups()).collect(),
                 selection: None,
             };
-            let batches = self.fetch(fetch, cost).await?;
             let zones = self.index.zones.units.clone();
-            let decode = move || {
-                let Some(first) = batches.first() else { return Ok(Vec::new()) };
-                let whole = concat_batches(&first.schema(), &batches)?;
+            let make = move |batches: Vec<RecordBatch>| {
+                let Some(whole) = joined_parts(&batches)? else { return Ok(Vec::new()) };
                 zones.iter().map(|zone| trace_table(&whole, zone).map(Arc::new)).collect()
             };
-            self.cpu.run(decode).await
+            self.fetch(fetch, cost, make).await
         });
         self.traces.get_or_try_init(|| load).await
     }
@@ -235,6 +257,15 @@ impl Block {
             .collect::<Vec<_>>();
         ProjectionMask::leaves(schema, leaves)
     }
+}
+
+/// The rows of several row groups as one batch; none for none.
+fn joined_parts(parts: &[RecordBatch]) -> Result<Option<RecordBatch>, Error> {
+    Ok(match parts {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, ..] => Some(concat_batches(&first.schema(), parts)?),
+    })
 }
 
 /// Ascending ranges, neighbours made one.
@@ -271,6 +302,7 @@ impl Wanted {
                 // A parent's id stands in the parent's row.
                 SpanColumn::ParentId => &["span_id", "parent_span_id", "parent_delta"],
                 SpanColumn::Tree => &["parent_delta", "subtree", "top"],
+                SpanColumn::Tops => &["top"],
                 SpanColumn::Start => &["start_ns"],
                 SpanColumn::Duration => &["start_ns", "duration_ns"],
                 SpanColumn::Name => &["name"],

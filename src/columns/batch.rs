@@ -27,6 +27,8 @@ pub enum SpanColumn {
     ParentId,
     /// `parent_delta`, `subtree` and `top`.
     Tree,
+    /// `top` alone.
+    Tops,
     Start,
     Duration,
     Name,

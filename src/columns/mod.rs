@@ -26,6 +26,6 @@ pub use batch::{
 pub use layout::{Layout, RowRef, group_by_trace};
 pub use pool::{EMPTY, Pool, Recode};
 pub use resource::{PartsRef, Resource, ResourceCache, ResourceParts, ResourceView, find};
-pub use select::{Children, batch, resources};
+pub use select::{Children, attributes_of, batch, resources};
 pub use spans::{Events, Links, NO_STATUS, SpanRow, Spans};
 pub use traces::{NO_ROOT, ServiceStats, TraceTable};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{
-    Batch, EventBatch, EventProjection, LinkBatch, LinkProjection, Projection, SpanColumn,
-    TreeColumns,
+    AttributeValues, Batch, EventBatch, EventProjection, LinkBatch, LinkProjection, Projection,
+    SpanColumn, TreeColumns,
 };
 use super::gather::{self, NOWHERE, Owners};
 use super::layout::{Layout, RowRef};
@@ -24,6 +24,7 @@ pub fn batch(chunks: &[&Spans], layout: &Layout, projection: &Projection) -> Bat
             SpanColumn::SpanId => batch.span_id = ids(chunks, rows, |spans| &spans.span_id),
             SpanColumn::ParentId => batch.parent_id = ids(chunks, rows, |spans| &spans.parent_id),
             SpanColumn::Tree => batch.tree = tree(layout),
+            SpanColumn::Tops => batch.tree.top = layout.top.clone().into(),
             SpanColumn::Start => batch.start = each(&|spans, row| spans.start[row]).into(),
             SpanColumn::Duration => batch.duration = each(&Spans::duration).into(),
             SpanColumn::Name => {
@@ -79,11 +80,7 @@ fn attributes(chunks: &[&Spans], layout: &Layout, projection: &Projection, batch
         return;
     }
     let places = gather::places(chunks, &layout.rows);
-    let owners: Vec<Owners<'_>> = chunks
-        .iter()
-        .zip(&places)
-        .map(|(spans, places)| Owners { attributes: &spans.attributes, pool: &spans.pool, places })
-        .collect();
+    let owners = owners_of(chunks, &places);
     for key in attributes {
         if let Some(values) = gather::attribute(&owners, key, layout.len()) {
             batch.attributes.insert(key.clone(), values);
@@ -95,6 +92,28 @@ fn attributes(chunks: &[&Spans], layout: &Layout, projection: &Projection, batch
     if let Some(links) = links {
         batch.links = Some(link_batch(chunks, &places, layout.len(), links));
     }
+}
+
+/// Attributes of some rows of a layout, by their places in it: one row for each. Keys that none of them has are left out.
+pub fn attributes_of(
+    chunks: &[&Spans],
+    layout: &Layout,
+    rows: &[u32],
+    keys: &BTreeSet<String>,
+) -> BTreeMap<String, AttributeValues> {
+    let rows: Vec<RowRef> = rows.iter().map(|row| layout.rows[*row as usize]).collect();
+    let places = gather::places(chunks, &rows);
+    keyed(&owners_of(chunks, &places), keys, rows.len())
+}
+
+/// The attributes of the chunks' spans, and where the spans go.
+fn owners_of<'a>(chunks: &[&'a Spans], places: &'a [Vec<u32>]) -> Vec<Owners<'a>> {
+    let owners = |(spans, places): (&&'a Spans, &'a Vec<u32>)| Owners {
+        attributes: &spans.attributes,
+        pool: &spans.pool,
+        places,
+    };
+    chunks.iter().zip(places).map(owners).collect()
 }
 
 /// Events or links of some chunks in the order of the laid-out rows that own them.
@@ -217,7 +236,7 @@ fn keyed(
     owners: &[Owners<'_>],
     keys: &BTreeSet<String>,
     count: usize,
-) -> BTreeMap<String, super::batch::AttributeValues> {
+) -> BTreeMap<String, AttributeValues> {
     let values = |key: &String| Some((key.clone(), gather::attribute(owners, key, count)?));
     keys.iter().filter_map(values).collect()
 }

@@ -1,15 +1,16 @@
 //! Live spans as a source of batches: the same answers as a block's.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::pinned::{LiveGroup, LiveIndex};
-use crate::columns::{Batch, Layout, RowRef, Spans, batch};
+use crate::columns::{Batch, Layout, RowRef, Spans, attributes_of, batch};
 use crate::failure::Failure;
 use crate::runtime::Cpu;
-use crate::scan::{Need, Scan, ScanCost, SpanSource, Unit};
+use crate::scan::{Attributes, Need, Scan, ScanCost, SpanSource, Unit};
 use crate::trace::TraceId;
 
 /// Rows of a unit: enough to make a batch worth while, few enough that the newest are answered soon.
@@ -86,6 +87,21 @@ impl SpanSource for LiveSource {
         let traces = traces.iter().map(|trace| first + *trace as usize);
         Ok(self.batch(traces.collect(), scan).await)
     }
+
+    async fn read_attributes(
+        &self,
+        unit: &Unit,
+        rows: &[u32],
+        keys: &BTreeSet<String>,
+    ) -> Result<(Attributes, ScanCost), Failure> {
+        let run = self.runs()[unit.index].clone();
+        let (index, rows, keys) = (Arc::clone(&self.index), rows.to_vec(), keys.clone());
+        let made = move || {
+            let (chunks, layout) = index.layout(run);
+            attributes_of(&chunks, &layout, &rows, &keys)
+        };
+        Ok((self.cpu.run(made).await, ScanCost::default()))
+    }
 }
 
 impl LiveSource {
@@ -93,10 +109,7 @@ impl LiveSource {
     async fn batch(&self, places: Vec<usize>, scan: &Scan) -> (Batch, ScanCost) {
         let (index, projection) = (Arc::clone(&self.index), scan.projection.clone());
         let made = move || {
-            let chunks = index.spans();
-            let groups = places.into_iter().map(|place| &index.groups().traces[place]);
-            let traces = groups.map(|group| (group.id, group.rows.clone()));
-            let layout = Layout::of(&chunks, traces, &|row| content_hash(&chunks, row));
+            let (chunks, layout) = index.layout(places);
             batch(&chunks, &layout, &projection)
         };
         let batch = self.cpu.run(made).await;
@@ -107,6 +120,17 @@ impl LiveSource {
             ..ScanCost::default()
         };
         (batch, cost)
+    }
+}
+
+impl LiveIndex {
+    /// Some traces laid out, by their places among all, and the chunks that they lie in.
+    fn layout(&self, places: impl IntoIterator<Item = usize>) -> (Vec<&Spans>, Layout) {
+        let chunks = self.spans();
+        let groups = places.into_iter().map(|place| &self.groups().traces[place]);
+        let traces = groups.map(|group| (group.id, group.rows.clone()));
+        let layout = Layout::of(&chunks, traces, &|row| content_hash(&chunks, row));
+        (chunks, layout)
     }
 }
 

@@ -10,9 +10,9 @@ use super::names::Names;
 use super::sources::{Job, Sources};
 use super::split::Group;
 use super::{Cost, MetricsAnswer, MetricsRequest, Querier, TagScope, refused};
-use crate::columns::{Batch, Projection, batch};
+use crate::columns::{Batch, attributes_of, batch};
 use crate::failure::Failure;
-use crate::scan::{Scan, ScanCost};
+use crate::scan::{Attributes, Scan, ScanCost};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
 use crate::traceql::{ComparedSpans, MetricsAsk, MetricsQuery, Observed, Partial, compile_metrics};
@@ -125,8 +125,8 @@ impl Querier {
                 return Ok(());
             };
             for keys in &keys {
-                let projection = run.scan_of(keys).projection;
-                run.observe_attributes(&batch(&chunks, &layout, &projection), keys, &spans)?;
+                let attributes = attributes_of(&chunks, &layout, spans.rows(), keys);
+                run.observe_attributes(&attributes, &spans)?;
             }
             Ok(())
         };
@@ -149,11 +149,11 @@ impl Querier {
         let Observed::Compared(spans) = self.cpu.run(observe).await? else { return Ok(()) };
         let spans = Arc::new(spans);
         for keys in keys {
-            let (batch, cost) = source.read(&unit, &run.scan_of(keys)).await?;
+            let (attributes, cost) = source.read_attributes(&unit, spans.rows(), keys).await?;
             // The spans were counted before.
             run.cost.lock().inspected_bytes += cost.bytes;
-            let (shared, keys, spans) = (Arc::clone(run), Arc::clone(keys), Arc::clone(&spans));
-            let observe = move || shared.observe_attributes(&batch, &keys, &spans);
+            let (shared, spans) = (Arc::clone(run), Arc::clone(&spans));
+            let observe = move || shared.observe_attributes(&attributes, &spans);
             self.cpu.run(observe).await?;
         }
         Ok(())
@@ -170,12 +170,6 @@ fn cut<T>(series: &mut Vec<T>, max: usize) -> bool {
 }
 
 impl Run {
-    /// The question for the values of some attributes.
-    fn scan_of(&self, keys: &BTreeSet<String>) -> Scan {
-        let projection = Projection { attributes: keys.clone(), ..Projection::default() };
-        Scan { projection, ..self.scan.clone() }
-    }
-
     fn take(&self) -> Partial {
         let known = self.partials.lock().pop();
         known.unwrap_or_else(|| {
@@ -196,12 +190,11 @@ impl Run {
 
     fn observe_attributes(
         &self,
-        batch: &Batch,
-        keys: &BTreeSet<String>,
+        attributes: &Attributes,
         spans: &ComparedSpans,
     ) -> Result<(), Failure> {
         let mut partial = self.take();
-        let seen = self.query.observe_attributes(batch, keys, spans, &mut partial);
+        let seen = self.query.observe_attributes(attributes, spans, &mut partial);
         self.partials.lock().push(partial);
         seen.map_err(Failure::invalid)
     }

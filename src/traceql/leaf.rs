@@ -86,6 +86,9 @@ fn intrinsic(
         }
         Intrinsic::Status => codes(&batch.status, |code| check.accepts(&Val::Status(code))),
         Intrinsic::Kind => codes(&batch.kind, |code| check.accepts(&Val::Kind(code))),
+        Intrinsic::NestedSetParent if test.is_of_roots() => {
+            BooleanBuffer::collect_bool(count, |row| rows.is_root(row))
+        }
         Intrinsic::RootName
         | Intrinsic::RootService
         | Intrinsic::TraceDuration
@@ -151,7 +154,7 @@ fn one_by_one(
 ) -> BooleanBuffer {
     BooleanBuffer::collect_bool(rows.count(owner), |index| {
         within.is_none_or(|within| within.value(index))
-            && test.check.accepts(&rows.value(&test.field, rows.place(owner, index)))
+            && rows.passes(test, rows.place(owner, index))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use traceql_grammar::ast::{Attribute, Form, Intrinsic, Scope, Static, Status};
 
-use super::plan::{Check, Expr, Plan, Spansets, Stage, Test};
+use super::plan::{self, Check, Expr, Mention, Plan, Spansets, Stage, Test};
 use super::rows::SERVICE_NAME;
 use super::value::Compare;
 use crate::columns::{Projection, SpanColumn};
@@ -17,10 +17,28 @@ pub(super) fn projection(plan: &Plan) -> Projection {
     fields(plan).with([SpanColumn::SpanId, SpanColumn::Start, SpanColumn::Duration])
 }
 
-/// The columns that evaluating a plan reads.
+/// The columns that evaluating a plan and telling what it mentions reads.
 pub(super) fn fields(plan: &Plan) -> Projection {
+    fields_if(plan, |_| true)
+}
+
+/// The columns that evaluating a plan reads, if nothing of the spans is told.
+pub(super) fn untold_fields(plan: &Plan) -> Projection {
+    let is_of_roots = |mention: &Mention| {
+        let Mention { field, whole, checks } = mention;
+        let all = || checks.iter().all(|check| plan::is_of_roots(field, check));
+        !whole && !checks.is_empty() && all()
+    };
+    let mut projection = fields_if(plan, |mention| !is_of_roots(mention));
+    if plan.mentions.iter().any(is_of_roots) {
+        projection.columns.insert(SpanColumn::Tops);
+    }
+    projection
+}
+
+fn fields_if(plan: &Plan, is_read: impl Fn(&Mention) -> bool) -> Projection {
     let mut projection = Projection::default();
-    for mention in &plan.mentions {
+    for mention in plan.mentions.iter().filter(|mention| is_read(mention)) {
         add_field(&mut projection, &mention.field);
     }
     if stages_relate(&plan.stages) {
@@ -66,6 +84,9 @@ fn add_spansets(projection: &mut Projection, plan: &Plan, expr: &Spansets) {
 fn add_expr(projection: &mut Projection, expr: &Expr) {
     match expr {
         Expr::Constant(_) => {}
+        Expr::Test(test) if test.is_of_roots() => {
+            projection.columns.insert(SpanColumn::Tops);
+        }
         Expr::Field(field) | Expr::Test(Test { field, .. }) => add_field(projection, field),
         Expr::Not(inner) | Expr::Neg(inner) => add_expr(projection, inner),
         Expr::Exists { expr: inner, .. } | Expr::Each { expr: inner, .. } => {

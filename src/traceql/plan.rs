@@ -188,6 +188,22 @@ impl Expr {
     }
 }
 
+impl Test {
+    /// Whether it is `nestedSetParent < 0`, in whatever way: just the roots pass, and why each span is a top is enough to know them.
+    pub(super) fn is_of_roots(&self) -> bool {
+        is_of_roots(&self.field, &self.check)
+    }
+}
+
+/// As [`Test::is_of_roots`].
+pub(super) fn is_of_roots(field: &Attribute, check: &Check) -> bool {
+    *field == Attribute::Intrinsic(Intrinsic::NestedSetParent)
+        && check
+            .int_range()
+            .and_then(IntRange::bounds)
+            .is_some_and(|(least, most)| least < 0 && most == -1)
+}
+
 impl Check {
     /// Whether the value passes; of an array any element.
     pub(super) fn accepts(&self, value: &Val<'_>) -> bool {

@@ -7,10 +7,10 @@ use std::ops::Range;
 use traceql_grammar::ast::{Attribute, Intrinsic, Scope, Static, UnaryOp};
 use traceql_grammar::fold_unary;
 
-use super::plan::{Expr, Owner};
+use super::plan::{Expr, Owner, Test};
 use super::tree::Tree;
 use super::value::{Compare, Val, arithmetic, compare};
-use crate::columns::{AttributeValues, Batch, Resource};
+use crate::columns::{AttributeValues, Batch, Resource, Top};
 use crate::trace::{SpanId, TraceId};
 
 /// The attribute that names the service of a resource.
@@ -219,12 +219,25 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Whether a field passes its test.
+    pub(super) fn passes(&self, test: &Test, at: Place) -> bool {
+        if test.is_of_roots() {
+            return self.is_root(at.row);
+        }
+        test.check.accepts(&self.value(&test.field, at))
+    }
+
+    /// Whether a span is a root, which is told by the column of tops alone.
+    pub(super) fn is_root(&self, row: usize) -> bool {
+        self.batch.tree.top[row] == Top::Root as u8
+    }
+
     /// The value of an expression.
     pub(super) fn eval(&self, expr: &'a Expr, at: Place) -> Val<'a> {
         match expr {
             Expr::Constant(value) => Val::of_static(value),
             Expr::Field(field) => self.value(field, at),
-            Expr::Test(test) => Val::Bool(test.check.accepts(&self.value(&test.field, at))),
+            Expr::Test(test) => Val::Bool(self.passes(test, at)),
             Expr::Not(inner) => match self.eval(inner, at) {
                 Val::Bool(value) => Val::Bool(!value),
                 _ => Val::Nil,

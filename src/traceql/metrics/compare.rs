@@ -12,8 +12,9 @@ use super::super::each;
 use super::super::plan::{Expr, Owner};
 use super::super::rows::{Rows, SERVICE_NAME};
 use super::super::value::Val;
-use super::picked::{Coded, Picked, put_key};
-use super::second::{Row, order};
+use super::picked::{Coded, Known, Picked, narrow};
+use super::second::Row;
+use super::tally::{Counts, Tally};
 use crate::columns::{Batch, Projection, Resource, SpanColumn};
 use crate::trace::Value;
 
@@ -33,6 +34,9 @@ const INTRINSICS: [Intrinsic; 8] = [
 const LABELS: [(&str, &str); 2] =
     [("baseline", "baseline_total"), ("selection", "selection_total")];
 
+/// Cells per compared span up to which counts by value, side and slot are a table; past it the spans are sorted.
+const CELLS_PER_SPAN: usize = 4;
+
 /// Samples that a distinct value counts for in the limit: about the memory that it takes.
 const SAMPLES_PER_VALUE: usize = 16;
 
@@ -45,22 +49,12 @@ pub(super) struct Comparison {
     window: Option<(u64, u64)>,
 }
 
-/// Spans by slot; slots ascending.
-#[derive(Debug, Clone, Default)]
-struct Counts(Vec<(u32, u64)>);
-
-/// The values of one attribute on one side.
-#[derive(Default)]
-struct Tally {
-    all: Counts,
-    values: HashMap<Vec<u8>, (Value, Counts), FixedState>,
-}
-
 /// What was counted so far.
 #[derive(Default)]
 pub(super) struct Compared {
-    /// By the attribute as it is written: baseline and selection.
-    sides: [HashMap<String, Tally, FixedState>; 2],
+    /// Of each attribute, as it is written.
+    tallies: HashMap<String, Tally, FixedState>,
+    /// Distinct values of each attribute on each side.
     values: usize,
 }
 
@@ -106,10 +100,11 @@ impl Comparison {
         ComparedSpans { picked, sides }
     }
 
-    pub(super) fn finish(&self, compared: Compared, slots: usize) -> Vec<Row> {
+    pub(super) fn finish(&self, compared: &Compared, slots: usize) -> Vec<Row> {
         let mut series = Vec::new();
-        for (side, (of_value, of_all)) in compared.sides.into_iter().zip(LABELS) {
-            for (attribute, Tally { all, values }) in side {
+        for (attribute, tally) in &compared.tallies {
+            for (side, (of_value, of_all)) in LABELS.into_iter().enumerate() {
+                let Some(all) = tally.all(side) else { continue };
                 let row = |meta: &str, value: Value, counts: &Counts| Row {
                     labels: vec![
                         ("__meta_type".to_owned(), Value::String(meta.to_owned())),
@@ -118,52 +113,12 @@ impl Comparison {
                     values: counts.dense(slots),
                     exemplars: Vec::new(),
                 };
-                series.push(row(of_all, Val::Nil.to_value(), &all));
-                let mut values: Vec<(u64, Row)> = values
-                    .into_values()
-                    .map(|(value, counts)| (counts.total(), row(of_value, value, &counts)))
-                    .collect();
-                values.sort_by(|(one, row), (other, other_row)| {
-                    other.cmp(one).then_with(|| order(&row.labels, &other_row.labels))
-                });
-                series.extend(values.into_iter().take(self.top).map(|(_, row)| row));
+                series.push(row(of_all, Val::Nil.to_value(), all));
+                let most = tally.most_frequent(side, self.top).into_iter();
+                series.extend(most.map(|(value, counts)| row(of_value, value, counts)));
             }
         }
         series
-    }
-}
-
-impl Counts {
-    fn add(&mut self, slot: u32, count: u64) {
-        match self.0.last_mut() {
-            Some((last, known)) if *last == slot => *known += count,
-            _ => match self.0.binary_search_by_key(&slot, |(slot, _)| *slot) {
-                Ok(place) => self.0[place].1 += count,
-                Err(place) => self.0.insert(place, (slot, count)),
-            },
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        other.0.iter().for_each(|(slot, count)| self.add(*slot, *count));
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn total(&self) -> u64 {
-        self.0.iter().map(|(_, count)| count).sum()
-    }
-
-    fn dense(&self, slots: usize) -> Vec<f64> {
-        let mut values = vec![0.0; slots];
-        for (slot, count) in &self.0 {
-            #[expect(clippy::cast_precision_loss, reason = "counts of spans are below 2^53")]
-            let count = *count as f64;
-            values[*slot as usize] = count;
-        }
-        values
     }
 }
 
@@ -176,13 +131,38 @@ pub struct ComparedSpans {
 }
 
 impl ComparedSpans {
-    /// The spans of each code, by side.
-    fn count(&self, codes: &[u32], count: usize) -> Vec<[Counts; 2]> {
-        let mut counts: Vec<[Counts; 2]> = vec![<[Counts; 2]>::default(); count];
-        for ((code, slot), side) in codes.iter().zip(&self.picked.slots).zip(&self.sides) {
-            counts[*code as usize][usize::from(*side)].add(*slot, 1);
+    /// Their rows in the batch, ascending.
+    pub fn rows(&self) -> &[u32] {
+        &self.picked.rows
+    }
+
+    /// Calls `each` with every code that a span has, and its spans by side.
+    fn count(&self, codes: &[u32], count: usize, mut each: impl FnMut(usize, &[Counts; 2])) {
+        let Picked { slots, .. } = &self.picked;
+        let width = slots.iter().max().map_or(0, |slot| *slot as usize + 1) * 2;
+        let spans = codes.iter().zip(slots).zip(&self.sides);
+        let place = |((code, slot), side): ((&u32, &u32), &u8)| {
+            *code as usize * width + *slot as usize * 2 + usize::from(*side)
+        };
+        let mut counted: Vec<(usize, u64)> = Vec::new();
+        if count.saturating_mul(width) <= codes.len().saturating_mul(CELLS_PER_SPAN) {
+            let mut cells = vec![0_u64; count * width];
+            spans.for_each(|span| cells[place(span)] += 1);
+            let there = cells.into_iter().enumerate().filter(|(_, count)| *count > 0);
+            counted.extend(there);
+        } else {
+            let mut places: Vec<usize> = spans.map(place).collect();
+            places.sort_unstable();
+            counted.extend(places.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64)));
         }
-        counts
+        let mut counts = <[Counts; 2]>::default();
+        for run in counted.chunk_by(|(one, _), (other, _)| one / width == other / width) {
+            counts.iter_mut().for_each(Counts::clear);
+            for (place, count) in run {
+                counts[place % 2].add(narrow(place % width / 2), *count);
+            }
+            each(run[0].0 / width, &counts);
+        }
     }
 }
 
@@ -204,28 +184,27 @@ impl Compared {
         let service = Attribute::Named { scope: Scope::Resource, name: SERVICE_NAME.to_owned() };
         self.add_field(rows, split, &service, max)?;
         let (codes, resources) = resources(batch, &split.picked.rows);
-        let counted = split.count(&codes, resources.len());
-        for (resource, counts) in resources.into_iter().zip(&counted) {
-            let view = resource.view();
+        let mut written: HashMap<(Scope, &str), String, FixedState> = HashMap::default();
+        split.count(&codes, resources.len(), |code, counts| {
+            let view = resources[code].view();
             for (scope, attributes) in [
                 (Scope::Resource, &view.attributes),
                 (Scope::Instrumentation, &view.scope_attributes),
             ] {
                 for (index, (name, value)) in attributes.iter().enumerate() {
                     let is_first = !attributes[..index].iter().any(|(known, _)| known == name);
-                    let field = Attribute::Named { scope, name: name.clone() };
-                    if is_first && field != service {
-                        self.add_counts(
-                            &field.to_string(),
-                            &Val::of_value(value).canonical(),
-                            counts,
-                            max,
-                        )?;
+                    if !is_first || scope == Scope::Resource && name == SERVICE_NAME {
+                        continue;
                     }
+                    let key = written.entry((scope, name)).or_insert_with(|| {
+                        Attribute::Named { scope, name: name.clone() }.to_string()
+                    });
+                    let value = Val::of_value(value).canonical();
+                    self.values += tally(&mut self.tallies, key).add(&value, counts);
                 }
             }
-        }
-        Ok(())
+        });
+        self.check(max)
     }
 
     /// Counts the values of a field.
@@ -239,42 +218,28 @@ impl Compared {
         field: &Attribute,
         max: usize,
     ) -> Result<(), EvalError> {
-        let Coded { codes, values } = Coded::of(rows, field, &split.picked.rows);
-        let key = field.to_string();
-        for (value, counts) in values.iter().zip(&split.count(&codes, values.len())) {
-            match value {
-                Val::Nil => {}
-                value => self.add_counts(&key, value, counts, max)?,
-            }
-        }
-        Ok(())
+        self.add_coded(&Coded::of(rows, field, &split.picked.rows), split, field, max)
     }
 
-    fn add_counts(
+    /// Counts the values of a field, of which there is one for each of the spans.
+    ///
+    /// # Errors
+    /// If there are too many distinct values for `max` samples.
+    pub(super) fn add_coded(
         &mut self,
-        key: &str,
-        value: &Val<'_>,
-        counts: &[Counts; 2],
+        coded: &Coded<'_>,
+        split: &ComparedSpans,
+        field: &Attribute,
         max: usize,
     ) -> Result<(), EvalError> {
-        if value.is_nil() {
+        let Coded { codes, values } = coded;
+        if values.iter().all(Val::is_nil) {
             return Ok(());
         }
-        let mut bytes = Vec::new();
-        put_key(value, &mut bytes);
-        for (side, counts) in counts.iter().enumerate().filter(|(_, counts)| !counts.is_empty()) {
-            let tally = match self.sides[side].get_mut(key) {
-                Some(tally) => tally,
-                None => self.sides[side].entry(key.to_owned()).or_default(),
-            };
-            tally.all.merge(counts);
-            if let Some((_, known)) = tally.values.get_mut(&bytes) {
-                known.merge(counts);
-                continue;
-            }
-            tally.values.insert(bytes.clone(), (value.to_value(), counts.clone()));
-            self.values += 1;
-        }
+        let tally = tally(&mut self.tallies, &field.to_string());
+        let mut fresh = 0;
+        split.count(codes, values.len(), |code, counts| fresh += tally.add(&values[code], counts));
+        self.values += fresh;
         self.check(max)
     }
 
@@ -290,32 +255,33 @@ impl Compared {
     /// # Errors
     /// If there are too many distinct values for `max` samples.
     pub(super) fn merge(&mut self, other: Self, max: usize) -> Result<(), EvalError> {
-        for (mine, other) in self.sides.iter_mut().zip(other.sides) {
-            for (key, Tally { all, values }) in other {
-                let tally = mine.entry(key).or_default();
-                tally.all.merge(&all);
-                for (key, (value, counts)) in values {
-                    let (_, known) = tally.values.entry(key).or_insert_with(|| {
-                        self.values += 1;
-                        (value, Counts::default())
-                    });
-                    known.merge(&counts);
-                }
-            }
+        for (key, other) in other.tallies {
+            self.values += tally(&mut self.tallies, &key).merge(other);
         }
         self.check(max)
     }
 }
 
+/// What is known of an attribute.
+fn tally<'a>(tallies: &'a mut HashMap<String, Tally, FixedState>, key: &str) -> &'a mut Tally {
+    if !tallies.contains_key(key) {
+        tallies.insert(key.to_owned(), Tally::default());
+    }
+    tallies.get_mut(key).expect("it is there now")
+}
+
 /// A code for the resource of each span, and the resources.
 fn resources<'a>(batch: &'a Batch, picked: &[u32]) -> (Vec<u32>, Vec<&'a Resource>) {
-    let mut compact = super::picked::Compact::new(batch.resources.len());
+    let mut known = Known::new(batch.resources.len());
     let mut resources: Vec<&Resource> = Vec::new();
     let codes = picked
         .iter()
         .map(|row| {
             let resource = batch.resource[*row as usize] as usize;
-            compact.code(resource, || resources.push(&batch.resources[resource]))
+            known.number(resource, || {
+                resources.push(&batch.resources[resource]);
+                narrow(resources.len() - 1)
+            })
         })
         .collect();
     (codes, resources)

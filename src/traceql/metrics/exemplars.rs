@@ -24,6 +24,8 @@ pub(super) struct Exemplars {
     part_of_slot: Vec<u32>,
     parts: usize,
     best: Vec<Option<Candidate>>,
+    /// When each of them starts; the end of time where there is none.
+    starts: Vec<u64>,
 }
 
 impl Exemplars {
@@ -34,7 +36,7 @@ impl Exemplars {
             0 => Vec::new(),
             parts => (0..slots).map(|slot| narrow(slot * parts / slots)).collect(),
         };
-        Self { part_of_slot, parts, best: Vec::new() }
+        Self { part_of_slot, parts, best: Vec::new(), starts: Vec::new() }
     }
 
     fn stop(&mut self) {
@@ -49,6 +51,7 @@ impl Exemplars {
         let wanted = series * self.parts;
         if wanted > self.best.len() {
             self.best.resize(wanted, None);
+            self.starts.resize(wanted, u64::MAX);
         }
     }
 
@@ -61,6 +64,7 @@ impl Exemplars {
         };
         if best.as_ref().is_none_or(is_before) {
             *best = Some(candidate);
+            self.starts[place] = candidate.start;
         }
     }
 
@@ -80,7 +84,7 @@ impl Exemplars {
             let part = self.part_of_slot[*slot as usize] as usize;
             let place = series[index] as usize * self.parts + part;
             let start = rows.batch.start[*row as usize];
-            if self.best[place].is_some_and(|best| best.start < start) {
+            if self.starts[place] < start {
                 continue;
             }
             let value = match numbers {

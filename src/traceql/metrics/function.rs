@@ -1,6 +1,6 @@
 //! One metrics function over one pipeline: what it counts of a batch, and the series it makes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::buffer::BooleanBuffer;
 use traceql_grammar::Error;
@@ -12,11 +12,11 @@ use super::cells::{Buckets, Cells, Distinct, Grid};
 use super::compare::{Compared, ComparedSpans, Comparison};
 use super::exemplars::Exemplars;
 use super::groups::{Grouping, Groups};
-use super::picked::{Coded, Number, Picked, numbers};
+use super::picked::{Coded, Number, Picked, narrow, numbers};
 use super::second::{self, Row};
 use super::slots::Slots;
 use super::{MetricsAsk, Observed, finish};
-use crate::columns::{Batch, Projection, SpanColumn};
+use crate::columns::{AttributeValues, Batch, Projection, SpanColumn};
 use crate::scan::Need;
 
 /// A pipeline with the function behind it.
@@ -58,7 +58,7 @@ pub(super) struct Grouped {
 impl Function {
     pub(super) fn bind(metrics: &ast::Metrics, hints: &[Hint]) -> Result<Self, Error> {
         let query = Query::bind(&metrics.pipeline, None, hints)?;
-        let mut projection = need::fields(&query.plan).with([SpanColumn::Start]);
+        let mut projection = need::untold_fields(&query.plan).with([SpanColumn::Start]);
         let first = match metrics.first.clone() {
             MetricsFirst::Aggregate { op, argument, quantiles, by } => {
                 for field in argument.iter().chain(&by) {
@@ -141,17 +141,17 @@ impl Function {
     /// Counts the values of some span attributes, if that is what the function does.
     pub(super) fn observe_attributes(
         &self,
-        batch: &Batch,
-        keys: &BTreeSet<String>,
+        attributes: &BTreeMap<String, AttributeValues>,
         spans: &ComparedSpans,
         into: &mut Body,
         samples_max: usize,
     ) -> Result<(), EvalError> {
         let Body::Compared(compared) = into else { return Ok(()) };
-        let rows = self.query.rows(batch);
-        for key in keys.iter().filter(|key| batch.attributes.contains_key(*key)) {
+        let all: Vec<u32> = (0..narrow(spans.rows().len())).collect();
+        for (key, values) in attributes {
             let field = Attribute::Named { scope: Scope::Span, name: key.clone() };
-            compared.add_field(&rows, spans, &field, samples_max)?;
+            let coded = Coded::of_attribute(values, &all);
+            compared.add_coded(&coded, spans, &field, samples_max)?;
         }
         Ok(())
     }
@@ -181,7 +181,7 @@ impl Function {
                 finish::rows(aggregate, &grouped, slots)
             }
             (First::Compare(comparison), Body::Compared(compared)) => {
-                comparison.finish(*compared, slots.count())
+                comparison.finish(&compared, slots.count())
             }
             _ => unreachable!("a body is made by its function"),
         };

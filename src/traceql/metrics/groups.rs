@@ -7,7 +7,7 @@ use traceql_grammar::ast::Attribute;
 
 use super::super::rows::Rows;
 use super::super::value::Val;
-use super::picked::{Coded, narrow, put_key};
+use super::picked::{Coded, narrow, numbered, put_key};
 use crate::trace::Value;
 
 /// Labels of a series, in order.
@@ -27,6 +27,9 @@ pub(super) struct Grouping {
 pub(super) struct Groups {
     labels: Vec<Labels>,
     index: HashMap<Vec<u8>, u32, FixedState>,
+    /// Rooms for a key, and a part of it.
+    key: Vec<u8>,
+    part: Vec<u8>,
 }
 
 impl Grouping {
@@ -47,6 +50,9 @@ impl Grouping {
 
     /// The series of each picked span.
     pub(super) fn series(&self, rows: &Rows<'_>, picked: &[u32], groups: &mut Groups) -> Vec<u32> {
+        if let [(field, _)] = &self.by[..] {
+            return numbered(rows, field, picked, |value| self.of_values(&[&value], groups));
+        }
         let fields: Vec<Coded<'_>> =
             self.by.iter().map(|(field, _)| Coded::of(rows, field, picked)).collect();
         let Some((codes, tuples)) = combined(&fields) else {
@@ -57,15 +63,36 @@ impl Grouping {
         let of_code = |code: u32| {
             *series[code as usize].get_or_insert_with(|| {
                 let codes = tuples[code as usize].iter().zip(&fields);
-                let values = codes.map(|(code, of)| &of.values[*code as usize]);
-                groups.of(self.labels(values))
+                let values: Vec<&Val<'_>> =
+                    codes.map(|(code, of)| &of.values[*code as usize]).collect();
+                self.of_values(&values, groups)
             })
         };
         codes.into_iter().map(of_code).collect()
     }
 
+    /// The series with these values. Mostly it is known, and found without making its labels.
+    fn of_values(&self, values: &[&Val<'_>], groups: &mut Groups) -> u32 {
+        // These are labels as they are.
+        let is_plain = |value: &&&Val<'_>| {
+            matches!(**value, Val::Text(_) | Val::Int(_) | Val::Bool(_) | Val::Float(_))
+        };
+        if values.iter().all(|value| is_plain(&value)) {
+            let Groups { key, part, index, .. } = groups;
+            key.clear();
+            for ((_, name), value) in self.by.iter().zip(values) {
+                put_part(&Val::text(name), key, part);
+                put_part(value, key, part);
+            }
+            if let Some(series) = index.get(key.as_slice()) {
+                return *series;
+            }
+        }
+        groups.of(self.labels(values.iter().copied()))
+    }
+
     /// Missing values have no label; if all are missing, the first label is `nil` unless the series has another label.
-    fn labels<'a>(&self, values: impl Iterator<Item = &'a Val<'a>>) -> Labels {
+    fn labels<'v, 'a: 'v>(&self, values: impl Iterator<Item = &'v Val<'a>>) -> Labels {
         let mut labels = Labels::new();
         for ((_, key), value) in self.by.iter().zip(values) {
             if !value.is_nil() {
@@ -135,11 +162,15 @@ pub(super) fn key<'a>(labels: impl IntoIterator<Item = &'a (String, Value)>) -> 
     let (mut key, mut part) = (Vec::new(), Vec::new());
     for (name, value) in labels {
         for value in [Val::text(name), Val::of_value(value)] {
-            part.clear();
-            put_key(&value, &mut part);
-            key.extend(part.len().to_le_bytes());
-            key.append(&mut part);
+            put_part(&value, &mut key, &mut part);
         }
     }
     key
+}
+
+fn put_part(value: &Val<'_>, key: &mut Vec<u8>, part: &mut Vec<u8>) {
+    part.clear();
+    put_key(value, part);
+    key.extend(part.len().to_le_bytes());
+    key.append(part);
 }

@@ -260,14 +260,15 @@ fn compare_counts_each_value_on_both_sides() {
     let of = |query: &str| {
         let query = compile_metrics(query).unwrap().unwrap();
         let mut partial = query.partial(slots(), 10, 10_000);
-        let keys: BTreeSet<String> = ["x", "y", "z"].map(str::to_owned).into();
+        let keys: std::collections::BTreeSet<String> = ["x", "y", "z"].map(str::to_owned).into();
         let mut projection = query.projection().clone();
         projection.attributes.extend(keys.iter().cloned());
         let batch = projected(&batch(&traces), &projection);
         let ask = MetricsAsk { is_wanted: &|_| true };
         let seen = query.observe(&batch, &ask, &mut partial).unwrap();
         let Observed::Compared(spans) = seen else { panic!("{seen:?}") };
-        query.observe_attributes(&batch, &keys, &spans, &mut partial).unwrap();
+        assert_eq!(spans.rows(), [0, 1, 2, 3]);
+        query.observe_attributes(&batch.attributes, &spans, &mut partial).unwrap();
         let told: Vec<String> = query.finish(partial).iter().map(tell).collect();
         told.into_iter().map(|line| line.replace("__meta_type=", "")).collect::<Vec<_>>()
     };

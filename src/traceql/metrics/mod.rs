@@ -16,8 +16,9 @@ mod picked;
 mod quantile;
 mod second;
 mod slots;
+mod tally;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use traceql_grammar::Error;
 use traceql_grammar::ast::{self, Hint, Static};
@@ -25,7 +26,7 @@ use traceql_grammar::ast::{self, Hint, Static};
 use self::arithmetic::Node;
 use self::function::{Body, Function};
 use super::{EvalError, need};
-use crate::columns::{Batch, Projection};
+use crate::columns::{AttributeValues, Batch, Projection};
 use crate::scan::Need;
 use crate::trace::{TraceId, Value};
 
@@ -165,20 +166,19 @@ impl MetricsQuery {
         Ok(observed)
     }
 
-    /// Counts the values of some span attributes of compared spans. The batch must be of the same rows; it needs only the attributes.
+    /// Counts the values of some span attributes of compared spans: of each of [`ComparedSpans::rows`] one row.
     ///
     /// # Errors
     /// As [`MetricsQuery::observe`].
     pub fn observe_attributes(
         &self,
-        batch: &Batch,
-        keys: &BTreeSet<String>,
+        attributes: &BTreeMap<String, AttributeValues>,
         spans: &ComparedSpans,
         into: &mut Partial,
     ) -> Result<(), EvalError> {
         let max = into.samples_each();
         for (function, body) in self.functions.iter().zip(&mut into.bodies) {
-            let seen = function.observe_attributes(batch, keys, spans, body, max);
+            let seen = function.observe_attributes(attributes, spans, body, max);
             seen.map_err(|error| in_all(error, into.samples_max))?;
         }
         Ok(())

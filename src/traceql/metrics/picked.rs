@@ -20,21 +20,39 @@ pub(super) struct Picked {
     pub(super) slots: Vec<u32>,
 }
 
+/// The slot of a span that starts in none.
+const NO_SLOT: u32 = u32::MAX;
+
 impl Picked {
     /// Of the marked spans those whose start is in a slot.
     pub(super) fn of(batch: &Batch, marked: &BooleanBuffer, slots: &Slots) -> Self {
-        let mut picked = Self { rows: Vec::new(), slots: Vec::new() };
+        let count = marked.count_set_bits();
+        let mut rows: Vec<u32> = Vec::with_capacity(count);
+        if count == marked.len() {
+            rows.extend(0..narrow(count));
+        } else {
+            rows.extend(marked.set_indices().map(narrow));
+        }
         // Neighbours are mostly in one slot: that needs no division.
-        let (mut slot, mut bounds) = (0, slots.bounds(0));
-        for (first, end) in marked.set_slices() {
-            for (row, start) in (first..end).zip(&batch.start[first..end]) {
-                if !bounds.contains(start) {
-                    let Some(found) = slots.of(*start) else { continue };
-                    (slot, bounds) = (narrow(found), slots.bounds(found));
-                }
-                picked.rows.push(narrow(row));
-                picked.slots.push(slot);
+        let (mut slot, mut bounds, mut outside) = (0, slots.bounds(0), false);
+        let of_row = |row: &u32| {
+            let start = batch.start[*row as usize];
+            if !bounds.contains(&start) {
+                let Some(found) = slots.of(start) else {
+                    outside = true;
+                    return NO_SLOT;
+                };
+                (slot, bounds) = (narrow(found), slots.bounds(found));
             }
+            slot
+        };
+        let slots = rows.iter().map(of_row).collect();
+        let mut picked = Self { rows, slots };
+        if outside {
+            let Self { rows, slots } = &mut picked;
+            let mut each = slots.iter();
+            rows.retain(|_| each.next().is_some_and(|slot| *slot != NO_SLOT));
+            slots.retain(|slot| *slot != NO_SLOT);
         }
         picked
     }
@@ -67,203 +85,257 @@ pub(super) struct Coded<'a> {
 
 impl<'a> Coded<'a> {
     pub(super) fn of(rows: &Rows<'a>, field: &Attribute, picked: &[u32]) -> Self {
-        let Self { codes, values } = Self::as_stored(rows, field, picked);
-        Self { codes, values: values.into_iter().map(Val::canonical).collect() }
+        let mut values = Vec::new();
+        let codes = numbered(rows, field, picked, |value| {
+            values.push(value);
+            narrow(values.len() - 1)
+        });
+        Self { codes, values }
     }
 
-    fn as_stored(rows: &Rows<'a>, field: &Attribute, picked: &[u32]) -> Self {
-        let batch = rows.batch;
-        let at = |row: u32| rows.value(field, Place::span(row as usize));
-        match field {
-            Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
-            | Attribute::Intrinsic(
-                Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion,
-            ) => Self::by_resource(batch, picked, at),
-            Attribute::Named { scope: Scope::None, name }
-                if !batch.attributes.contains_key(name) =>
-            {
-                Self::by_resource(batch, picked, at)
-            }
-            Attribute::Named { scope: Scope::Span, name } => match batch.attributes.get(name) {
-                None => Self { codes: vec![0; picked.len()], values: vec![Val::Nil] },
-                Some(values) => match only(values) {
-                    Only::Strings(strings) => Self::by_dictionary(strings, picked, &Val::Nil),
-                    Only::Ints(ints) => {
-                        let at = |row: usize| ints.is_valid(row).then(|| ints.value(row));
-                        Self::by_key(picked, at, |value| Val::Int(*value))
-                    }
-                    Only::Bools(bools) => {
-                        let at = |row: usize| bools.is_valid(row).then(|| bools.value(row));
-                        Self::by_key(picked, at, |value| Val::Bool(*value))
-                    }
-                    Only::Doubles(doubles) => {
-                        let bits = |row| doubles.value(row).to_bits();
-                        let at = |row: usize| doubles.is_valid(row).then(|| bits(row));
-                        Self::by_key(picked, at, |value| Val::Float(f64::from_bits(*value)))
-                    }
-                    Only::Rest(rest) => Self::by_rest(rest, picked),
-                    Only::Mixed => Self::by_value(picked, |row| {
-                        values.get(row as usize).map_or(Val::Nil, Val::of_cell)
-                    }),
-                },
-            },
-            Attribute::Intrinsic(Intrinsic::Name) => Self::by_texts(batch.name.as_ref(), picked),
-            Attribute::Intrinsic(Intrinsic::StatusMessage) => {
-                Self::by_texts(batch.status_message.as_ref(), picked)
-            }
-            Attribute::Intrinsic(
-                Intrinsic::RootName
-                | Intrinsic::RootService
-                | Intrinsic::TraceDuration
-                | Intrinsic::TraceId,
-            ) => Self::by_trace(batch, picked, at),
-            Attribute::Named { .. } | Attribute::Intrinsic(_) => Self::by_value(picked, at),
-            Attribute::OfParent { .. } => {
-                Self { codes: vec![0; picked.len()], values: vec![Val::Nil] }
-            }
+    /// Of an attribute's own values.
+    pub(super) fn of_attribute(attribute: &'a AttributeValues, picked: &[u32]) -> Self {
+        let mut values: Vec<Val<'a>> = Vec::new();
+        let codes = by_attribute(attribute, picked, |value| {
+            values.push(value.canonical());
+            narrow(values.len() - 1)
+        });
+        Self { codes, values }
+    }
+}
+
+/// A number for the value of a field on each picked span. `number` is asked once for each value, or a few times, not for each span.
+pub(super) fn numbered<'a>(
+    rows: &Rows<'a>,
+    field: &Attribute,
+    picked: &[u32],
+    mut number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    let number = |value: Val<'a>| number(value.canonical());
+    let batch = rows.batch;
+    let at = |row: u32| rows.value(field, Place::span(row as usize));
+    match field {
+        Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
+        | Attribute::Intrinsic(
+            Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion,
+        ) => by_resource(batch, picked, at, number),
+        Attribute::Named { scope: Scope::None, name } if !batch.attributes.contains_key(name) => {
+            by_resource(batch, picked, at, number)
+        }
+        Attribute::Named { scope: Scope::Span, name } => match batch.attributes.get(name) {
+            None => same(picked, Val::Nil, number),
+            Some(values) => by_attribute(values, picked, number),
+        },
+        Attribute::Intrinsic(Intrinsic::Name) => by_texts(batch.name.as_ref(), picked, number),
+        Attribute::Intrinsic(Intrinsic::StatusMessage) => {
+            by_texts(batch.status_message.as_ref(), picked, number)
+        }
+        Attribute::Intrinsic(Intrinsic::Status) => {
+            by_key(picked, |row| Some(batch.status[row]), |code| Val::Status(*code), number)
+        }
+        Attribute::Intrinsic(Intrinsic::Kind) => {
+            by_key(picked, |row| Some(batch.kind[row]), |code| Val::Kind(*code), number)
+        }
+        Attribute::Intrinsic(
+            Intrinsic::RootName
+            | Intrinsic::RootService
+            | Intrinsic::TraceDuration
+            | Intrinsic::TraceId,
+        ) => by_trace(batch, picked, at, number),
+        Attribute::Named { .. } | Attribute::Intrinsic(_) => by_value(picked, at, number),
+        Attribute::OfParent { .. } => same(picked, Val::Nil, number),
+    }
+}
+
+fn by_attribute<'a>(
+    values: &'a AttributeValues,
+    picked: &[u32],
+    mut number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    match only(values) {
+        Only::Strings(strings) => by_dictionary(strings, picked, &Val::Nil, number),
+        Only::Ints(ints) => {
+            let at = |row: usize| ints.is_valid(row).then(|| ints.value(row));
+            by_key(picked, at, |value| Val::Int(*value), number)
+        }
+        Only::Bools(bools) => {
+            let at = |row: usize| bools.is_valid(row).then(|| bools.value(row));
+            by_key(picked, at, |value| Val::Bool(*value), number)
+        }
+        Only::Doubles(doubles) => {
+            let at = |row: usize| doubles.is_valid(row).then(|| doubles.value(row).to_bits());
+            by_key(picked, at, |value| Val::Float(f64::from_bits(*value)), number)
+        }
+        Only::Rest(rest) => by_rest(rest, picked, number),
+        Only::Mixed => {
+            let at = |row: u32| values.get(row as usize).map_or(Val::Nil, Val::of_cell);
+            by_value(picked, at, &mut number)
         }
     }
+}
 
-    fn by_texts(strings: Option<&'a Strings>, picked: &[u32]) -> Self {
-        match strings {
-            Some(strings) => Self::by_dictionary(strings, picked, &Val::text("")),
-            None => Self { codes: vec![0; picked.len()], values: vec![Val::text("")] },
-        }
+/// All picked spans have one value.
+fn same<'a>(picked: &[u32], value: Val<'a>, mut number: impl FnMut(Val<'a>) -> u32) -> Vec<u32> {
+    if picked.is_empty() { Vec::new() } else { vec![number(value); picked.len()] }
+}
+
+fn by_texts<'a>(
+    strings: Option<&'a Strings>,
+    picked: &[u32],
+    number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    match strings {
+        Some(strings) => by_dictionary(strings, picked, &Val::text(""), number),
+        None => same(picked, Val::text(""), number),
     }
+}
 
-    fn by_dictionary(strings: &'a Strings, picked: &[u32], missing: &Val<'a>) -> Self {
-        let mut compact = Compact::new(strings.values().len() + 1);
-        let none = strings.values().len();
-        let mut values = Vec::new();
-        let codes = picked
-            .iter()
-            .map(|row| {
-                let key = strings.key(*row as usize);
-                compact.code(key.unwrap_or(none), || {
-                    values.push(match key {
-                        Some(key) => Val::text(strings.values().value(key)),
-                        None => missing.clone(),
-                    });
-                })
-            })
-            .collect();
-        Self { codes, values }
-    }
+fn by_dictionary<'a>(
+    strings: &'a Strings,
+    picked: &[u32],
+    missing: &Val<'a>,
+    mut number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    let texts = strings.values();
+    let none = texts.len();
+    let mut known = Known::new(none + 1);
+    let keys = strings.keys().values();
+    let Some(nulls) = strings.keys().nulls() else {
+        let of_row = |row: &u32| {
+            let key = keys[*row as usize].cast_unsigned() as usize;
+            known.number(key, || number(Val::text(texts.value(key))))
+        };
+        return picked.iter().map(of_row).collect();
+    };
+    // A null is the one entry behind the dictionary's.
+    let of_row = |row: &u32| {
+        let row = *row as usize;
+        let key = if nulls.is_valid(row) { keys[row].cast_unsigned() as usize } else { none };
+        known.number(key, || match key {
+            key if key == none => number(missing.clone()),
+            key => number(Val::text(texts.value(key))),
+        })
+    };
+    picked.iter().map(of_row).collect()
+}
 
-    fn by_resource(batch: &Batch, picked: &[u32], at: impl Fn(u32) -> Val<'a>) -> Self {
-        let mut compact = Compact::new(batch.resources.len());
-        let mut values = Vec::new();
-        let codes = picked
-            .iter()
-            .map(|row| {
-                let resource = batch.resource[*row as usize] as usize;
-                compact.code(resource, || values.push(at(*row)))
-            })
-            .collect();
-        Self { codes, values }
-    }
+fn by_resource<'a>(
+    batch: &Batch,
+    picked: &[u32],
+    at: impl Fn(u32) -> Val<'a>,
+    mut number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    let mut known = Known::new(batch.resources.len());
+    let of_row = |row: &u32| {
+        let resource = batch.resource[*row as usize] as usize;
+        known.number(resource, || number(at(*row)))
+    };
+    picked.iter().map(of_row).collect()
+}
 
-    fn by_trace(batch: &Batch, picked: &[u32], at: impl Fn(u32) -> Val<'a>) -> Self {
-        let mut values = Vec::new();
-        let mut end = 0;
-        let mut trace = 0;
-        let codes = picked
-            .iter()
-            .map(|row| {
-                if *row as usize >= end {
-                    while batch.traces.rows(trace).end <= *row as usize {
-                        trace += 1;
-                    }
-                    end = batch.traces.rows(trace).end;
-                    values.push(at(*row));
-                }
-                narrow(values.len() - 1)
-            })
-            .collect();
-        Self { codes, values }
-    }
-
-    /// By values of one type that are cheap to tell apart.
-    fn by_key<K: Copy + Eq + std::hash::Hash>(
-        picked: &[u32],
-        at: impl Fn(usize) -> Option<K>,
-        value: impl Fn(&K) -> Val<'a>,
-    ) -> Self {
-        let mut known: HashMap<Option<K>, u32, FixedState> = HashMap::default();
-        let mut values = Vec::new();
-        let mut last: Option<(Option<K>, u32)> = None;
-        let codes = picked
-            .iter()
-            .map(|row| {
-                let key = at(*row as usize);
-                if let Some((same, code)) = last
-                    && same == key
-                {
-                    return code;
-                }
-                let code = *known.entry(key).or_insert_with(|| {
-                    values.push(key.as_ref().map_or(Val::Nil, &value));
-                    narrow(values.len() - 1)
-                });
-                last = Some((key, code));
-                code
-            })
-            .collect();
-        Self { codes, values }
-    }
-
-    /// Few rows have a value: both lists ascend.
-    fn by_rest(rest: &'a [(u32, Value)], picked: &[u32]) -> Self {
-        let mut codes = vec![0; picked.len()];
-        let mut known: HashMap<Vec<u8>, u32, FixedState> = HashMap::default();
-        let mut values = vec![Val::Nil];
-        let mut from = 0;
-        for (row, value) in rest {
-            from += picked[from..].partition_point(|picked| picked < row);
-            if picked.get(from) != Some(row) {
-                continue;
+fn by_trace<'a>(
+    batch: &Batch,
+    picked: &[u32],
+    at: impl Fn(u32) -> Val<'a>,
+    mut number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    let (mut trace, mut end, mut last) = (0, 0, 0);
+    let of_row = |row: &u32| {
+        if *row as usize >= end {
+            while batch.traces.rows(trace).end <= *row as usize {
+                trace += 1;
             }
-            let value = Val::of_value(value);
-            let mut key = Vec::new();
-            put_key(&value, &mut key);
-            codes[from] = *known.entry(key).or_insert_with(|| {
-                values.push(value);
-                narrow(values.len() - 1)
-            });
+            end = batch.traces.rows(trace).end;
+            last = number(at(*row));
         }
-        Self { codes, values }
-    }
+        last
+    };
+    picked.iter().map(of_row).collect()
+}
 
-    /// By the values themselves; the bytes of a value are made in one buffer.
-    fn by_value(picked: &[u32], at: impl Fn(u32) -> Val<'a>) -> Self {
-        let mut known: HashMap<Vec<u8>, u32, FixedState> = HashMap::default();
-        let mut values = Vec::new();
+/// By values of one type that are cheap to tell apart.
+fn by_key<'a, K: Copy + Eq + std::hash::Hash>(
+    picked: &[u32],
+    at: impl Fn(usize) -> Option<K>,
+    value: impl Fn(&K) -> Val<'a>,
+    mut number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    let mut known: HashMap<Option<K>, u32, FixedState> = HashMap::default();
+    let mut last: Option<(Option<K>, u32)> = None;
+    let of_row = |row: &u32| {
+        let key = at(*row as usize);
+        if let Some((same, code)) = last
+            && same == key
+        {
+            return code;
+        }
+        let of_key = || number(key.as_ref().map_or(Val::Nil, &value));
+        let code = *known.entry(key).or_insert_with(of_key);
+        last = Some((key, code));
+        code
+    };
+    picked.iter().map(of_row).collect()
+}
+
+/// What no number is.
+const NO_CODE: u32 = u32::MAX;
+
+/// Few rows have a value: both lists ascend.
+fn by_rest<'a>(
+    rest: &'a [(u32, Value)],
+    picked: &[u32],
+    mut number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    let mut codes = vec![NO_CODE; picked.len()];
+    let mut known: HashMap<Vec<u8>, u32, FixedState> = HashMap::default();
+    let (mut from, mut found) = (0, 0);
+    for (row, value) in rest {
+        from += picked[from..].partition_point(|picked| picked < row);
+        if picked.get(from) != Some(row) {
+            continue;
+        }
+        let value = Val::of_value(value);
         let mut key = Vec::new();
-        let mut last: Option<(Val<'a>, u32)> = None;
-        let codes = picked
-            .iter()
-            .map(|row| {
-                let value = at(*row);
-                if let Some((same, code)) = &last
-                    && *same == value
-                {
-                    return *code;
-                }
-                key.clear();
-                put_key(&value, &mut key);
-                let code = if let Some(code) = known.get(key.as_slice()) {
-                    *code
-                } else {
-                    known.insert(key.clone(), narrow(values.len()));
-                    values.push(value.clone());
-                    narrow(values.len() - 1)
-                };
-                last = Some((value, code));
-                code
-            })
-            .collect();
-        Self { codes, values }
+        put_key(&value, &mut key);
+        codes[from] = *known.entry(key).or_insert_with(|| number(value));
+        found += 1;
     }
+    if found < picked.len() {
+        let none = number(Val::Nil);
+        codes.iter_mut().filter(|code| **code == NO_CODE).for_each(|code| *code = none);
+    }
+    codes
+}
+
+/// By the values themselves; the bytes of a value are made in one buffer.
+fn by_value<'a>(
+    picked: &[u32],
+    at: impl Fn(u32) -> Val<'a>,
+    mut number: impl FnMut(Val<'a>) -> u32,
+) -> Vec<u32> {
+    let mut known: HashMap<Vec<u8>, u32, FixedState> = HashMap::default();
+    let mut key = Vec::new();
+    let mut last: Option<(Val<'a>, u32)> = None;
+    let of_row = |row: &u32| {
+        let value = at(*row);
+        if let Some((same, code)) = &last
+            && *same == value
+        {
+            return *code;
+        }
+        key.clear();
+        put_key(&value, &mut key);
+        let code = if let Some(code) = known.get(key.as_slice()) {
+            *code
+        } else {
+            let code = number(value.clone());
+            known.insert(key.clone(), code);
+            code
+        };
+        last = Some((value, code));
+        code
+    };
+    picked.iter().map(of_row).collect()
 }
 
 /// The one column that an attribute has.
@@ -291,27 +363,24 @@ fn only(values: &AttributeValues) -> Only<'_> {
     }
 }
 
-/// Numbers given out in the order in which something is first seen.
-pub(super) struct Compact {
-    codes: Vec<u32>,
-    next: u32,
-}
+/// Numbers that were given to something that is counted from 0.
+pub(super) struct Known(Vec<u32>);
 
-impl Compact {
+impl Known {
     const NONE: u32 = u32::MAX;
 
     pub(super) fn new(count: usize) -> Self {
-        Self { codes: vec![Self::NONE; count], next: 0 }
+        Self(vec![Self::NONE; count])
     }
 
+    /// The number of one, which `first` tells when it is first asked for.
     #[inline]
-    pub(super) fn code(&mut self, of: usize, first: impl FnOnce()) -> u32 {
-        if self.codes[of] == Self::NONE {
-            self.codes[of] = self.next;
-            self.next += 1;
-            first();
+    pub(super) fn number(&mut self, of: usize, first: impl FnOnce() -> u32) -> u32 {
+        let known = &mut self.0[of];
+        if *known == Self::NONE {
+            *known = first();
         }
-        self.codes[of]
+        *known
     }
 }
 

@@ -108,14 +108,19 @@ fn precedence(one: &Labels, other: &Labels) -> Ordering {
 pub(super) fn order(one: &Labels, other: &Labels) -> Ordering {
     one.len().cmp(&other.len()).then_with(|| {
         let mut orders = one.iter().zip(other).map(|((key, value), (other_key, other_value))| {
-            key.cmp(other_key)
-                .then_with(|| text(value).cmp(text(other_value)))
-                .then_with(|| rank(value).cmp(&rank(other_value)))
-                .then_with(|| number(value).total_cmp(&number(other_value)))
-                .then_with(|| value.encoded().cmp(&other_value.encoded()))
+            key.cmp(other_key).then_with(|| value_order(value, other_value))
         });
         orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     })
+}
+
+/// The order of the values of one label.
+pub(super) fn value_order(one: &Value, other: &Value) -> Ordering {
+    text(one)
+        .cmp(text(other))
+        .then_with(|| rank(one).cmp(&rank(other)))
+        .then_with(|| number(one).total_cmp(&number(other)))
+        .then_with(|| one.encoded().cmp(&other.encoded()))
 }
 
 fn text(value: &Value) -> &str {

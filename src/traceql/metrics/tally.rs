@@ -1,0 +1,204 @@
+//! How often each value of one attribute occurs on the two sides of a comparison.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use super::super::value::Val;
+use super::picked::put_key;
+use super::second::value_order;
+use crate::columns::Pool;
+use crate::trace::Value;
+
+/// Spans by slot; slots ascending. Most values of most attributes occur once.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Counts {
+    #[default]
+    None,
+    One(u32, u64),
+    Many(Vec<(u32, u64)>),
+}
+
+/// The values of one attribute.
+#[derive(Default)]
+pub(super) struct Tally {
+    /// On each side.
+    all: [Counts; 2],
+    /// Bytes of the values, by their codes.
+    keys: Pool,
+    /// Of each code and side.
+    counts: Vec<[Counts; 2]>,
+    /// Values that their bytes do not tell.
+    others: HashMap<u32, Value, FixedState>,
+    /// Room for the bytes of a value.
+    key: Vec<u8>,
+}
+
+impl Counts {
+    pub(super) fn clear(&mut self) {
+        match self {
+            Self::Many(counts) => counts.clear(),
+            Self::None | Self::One(..) => *self = Self::None,
+        }
+    }
+
+    pub(super) fn add(&mut self, slot: u32, count: u64) {
+        match self {
+            Self::None => *self = Self::One(slot, count),
+            Self::One(one, known) if *one == slot => *known += count,
+            Self::One(one, known) => {
+                let mut both = vec![(*one, *known), (slot, count)];
+                both.sort_unstable();
+                *self = Self::Many(both);
+            }
+            Self::Many(counts) => match counts.last_mut() {
+                Some((last, known)) if *last == slot => *known += count,
+                _ => match counts.binary_search_by_key(&slot, |(slot, _)| *slot) {
+                    Ok(place) => counts[place].1 += count,
+                    Err(place) => counts.insert(place, (slot, count)),
+                },
+            },
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let (one, many) = match self {
+            Self::None => (None, &[][..]),
+            Self::One(slot, count) => (Some((*slot, *count)), &[][..]),
+            Self::Many(counts) => (None, &counts[..]),
+        };
+        one.into_iter().chain(many.iter().copied())
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.each().for_each(|(slot, count)| self.add(slot, count));
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::One(..) => false,
+            Self::Many(counts) => counts.is_empty(),
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.each().map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn dense(&self, slots: usize) -> Vec<f64> {
+        let mut values = vec![0.0; slots];
+        for (slot, count) in self.each() {
+            #[expect(clippy::cast_precision_loss, reason = "counts of spans are below 2^53")]
+            let count = count as f64;
+            values[slot as usize] = count;
+        }
+        values
+    }
+}
+
+impl Tally {
+    /// Adds spans with a value, and tells on how many sides it is new. Missing values are not counted.
+    pub(super) fn add(&mut self, value: &Val<'_>, counts: &[Counts; 2]) -> usize {
+        if value.is_nil() {
+            return 0;
+        }
+        let Self { keys, key, others, .. } = self;
+        key.clear();
+        put_key(value, key);
+        let known = keys.len();
+        let code = keys.intern(key);
+        if code as usize == known && told(key).is_none() {
+            others.insert(code, value.to_value());
+        }
+        self.add_code(code, counts)
+    }
+
+    fn add_code(&mut self, code: u32, counts: &[Counts; 2]) -> usize {
+        let Self { all, counts: known, .. } = self;
+        if known.len() <= code as usize {
+            known.resize_with(code as usize + 1, Default::default);
+        }
+        let mut fresh = 0;
+        let sides = known[code as usize].iter_mut().zip(all).zip(counts);
+        for ((known, all), counts) in sides.filter(|(_, counts)| !counts.is_empty()) {
+            fresh += usize::from(known.is_empty());
+            all.merge(counts);
+            known.merge(counts);
+        }
+        fresh
+    }
+
+    /// Adds what another counted, and tells how many values on how many sides are new.
+    pub(super) fn merge(&mut self, mut other: Self) -> usize {
+        let mut fresh = 0;
+        for (code, counts) in (0..).zip(&other.counts) {
+            let known = self.keys.len();
+            let mine = self.keys.intern(other.keys.get(code));
+            if mine as usize == known
+                && let Some(value) = other.others.remove(&code)
+            {
+                self.others.insert(mine, value);
+            }
+            fresh += self.add_code(mine, counts);
+        }
+        fresh
+    }
+
+    /// All spans of a side that have a value; `None` if none has.
+    pub(super) fn all(&self, side: usize) -> Option<&Counts> {
+        Some(&self.all[side]).filter(|counts| !counts.is_empty())
+    }
+
+    /// The `top` values that most spans of a side have, and how many; of equally frequent ones those that come first in an answer.
+    pub(super) fn most_frequent(&self, side: usize, top: usize) -> Vec<(Value, &Counts)> {
+        let counts = |code: u32| &self.counts[code as usize][side];
+        let codes = (0..).take(self.counts.len()).filter(|code| !counts(*code).is_empty());
+        let mut found: Vec<(u64, u32)> = codes.map(|code| (counts(code).total(), code)).collect();
+        let order = |(total, code): &(u64, u32), (other, other_code): &(u64, u32)| {
+            other.cmp(total).then_with(|| self.order(*code, *other_code))
+        };
+        if top < found.len() {
+            found.select_nth_unstable_by(top, order);
+            found.truncate(top);
+        }
+        found.sort_unstable_by(order);
+        found.into_iter().map(|(_, code)| (self.value(code), counts(code))).collect()
+    }
+
+    /// The order of two values in an answer.
+    fn order(&self, one: u32, other: u32) -> Ordering {
+        match (text(self.keys.get(one)), text(self.keys.get(other))) {
+            (Some(one), Some(other)) => one.cmp(other),
+            _ => value_order(&self.value(one), &self.value(other)),
+        }
+    }
+
+    fn value(&self, code: u32) -> Value {
+        match self.others.get(&code) {
+            Some(value) => value.clone(),
+            None => told(self.keys.get(code)).expect("all others are kept"),
+        }
+    }
+}
+
+/// The bytes of a text, if they are the value's.
+fn text(key: &[u8]) -> Option<&[u8]> {
+    let value = key.strip_prefix(&TEXT)?;
+    Some(value)
+}
+
+/// What [`put_key`] puts before the bytes of a text.
+const TEXT: [u8; 1] = [4];
+
+/// A value by its bytes, as far as they tell it.
+fn told(key: &[u8]) -> Option<Value> {
+    match key {
+        [1, value] => Some(Value::Bool(*value == 1)),
+        [2, value @ ..] => Some(Value::Int(i64::from_le_bytes(value.try_into().ok()?))),
+        [3, value @ ..] => Some(Value::Double(f64::from_le_bytes(value.try_into().ok()?))),
+        [4, value @ ..] => Some(Value::String(std::str::from_utf8(value).ok()?.to_owned())),
+        _ => None,
+    }
+}
