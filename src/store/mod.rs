@@ -177,8 +177,9 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Parts of one object, in the order asked for. Ranges at most 1 MiB apart are read by one request, and the
-    /// returned parts then share its memory; at most 10 requests run at once. An empty range costs nothing.
+    /// Parts of one object, in the order asked for. Ranges less than 256 KiB apart are read by one request as long as no more
+    /// than twice the wanted bytes are read (see `ranges.rs`), and the returned parts then share its memory; at most 10
+    /// requests run at once. An empty range costs nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Truncated`] or [`Error::Refused`] where a range reaches past the end.
