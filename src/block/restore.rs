@@ -28,7 +28,6 @@ impl Block {
     /// # Errors
     /// When the block cannot be read or is damaged.
     pub async fn spans(&self, rows: &[Range<u64>], cost: &mut ScanCost) -> Result<Spans, Error> {
-        let resources = self.resource_table(cost).await?;
         let (row_groups, selection) = self.select(rows);
         let fetch = Fetch {
             object: BlockObject::Spans,
@@ -37,7 +36,11 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
-        let batches = self.fetch(fetch, cost).await?;
+        // Side by side: each is a round to the bucket.
+        let mut cost_of_rows = ScanCost::default();
+        let (resources, batches) =
+            futures::try_join!(self.resource_table(cost), self.fetch(fetch, &mut cost_of_rows))?;
+        cost.add(cost_of_rows);
         self.cpu
             .run(move || match &batches[..] {
                 [] => Ok(Spans::default()),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -89,9 +90,8 @@ impl Block {
         cost: &mut ScanCost,
     ) -> Result<Batch, Error> {
         let zone = &self.index.zones.units[unit];
-        let resources = self.resource_table(cost).await?;
-        let traces = Arc::clone(&self.trace_tables(cost).await?[unit]);
         if *projection == Projection::default() {
+            let traces = Arc::clone(&self.trace_tables(cost).await?[unit]);
             return Ok(Batch { traces, ..Batch::default() });
         }
         let mask = self.mask(projection);
@@ -104,8 +104,8 @@ impl Block {
             row_groups,
             selection: None,
         };
-        let parts = self.fetch(fetch, cost).await?;
-        let projection = projection.clone();
+        let (resources, tables, parts) = self.beside_tables(fetch, cost).await?;
+        let (projection, traces) = (projection.clone(), Arc::clone(&tables[unit]));
         self.cpu
             .run(move || {
                 let whole = match &parts[..] {
@@ -118,6 +118,23 @@ impl Block {
             .await
     }
 
+    /// Rows, and the two tables that go with them, side by side: each is a round to the bucket.
+    async fn beside_tables(
+        &self,
+        fetch: Fetch<'_>,
+        cost: &mut ScanCost,
+    ) -> Result<(Arc<ResourceTable>, &Vec<Arc<TraceTable>>, Vec<RecordBatch>), Error> {
+        let (mut of_traces, mut of_rows) = (ScanCost::default(), ScanCost::default());
+        let read = futures::try_join!(
+            self.resource_table(cost),
+            self.trace_tables(&mut of_traces),
+            self.fetch(fetch, &mut of_rows)
+        )?;
+        cost.add(of_traces);
+        cost.add(of_rows);
+        Ok(read)
+    }
+
     /// Some traces of a unit.
     async fn batch_of(
         &self,
@@ -127,7 +144,6 @@ impl Block {
         cost: &mut ScanCost,
     ) -> Result<Batch, Error> {
         let zone = &self.index.zones.units[unit];
-        let resources = self.resource_table(cost).await?;
         let all = Arc::clone(&self.trace_tables(cost).await?[unit]);
         let rows = traces.iter().map(|trace| {
             let rows = all.rows(*trace as usize);
@@ -141,7 +157,7 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
-        let parts = self.fetch(fetch, cost).await?;
+        let (resources, _, parts) = self.beside_tables(fetch, cost).await?;
         let (projection, traces) = (projection.clone(), traces.to_vec());
         self.cpu
             .run(move || {

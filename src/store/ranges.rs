@@ -11,7 +11,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 /// What a request costs, in bytes: wider gaps are left out, and so many may always be read for nothing.
-const REQUEST_BYTES: u64 = 256 << 10;
+const REQUEST_BYTES: u64 = 512 << 10;
 
 /// Ranges are not joined into more than this, so that large reads go in parallel.
 const JOINED_BYTES_MAX: u64 = 16 << 20;
@@ -115,7 +115,8 @@ mod tests {
         assert_eq!(read.len(), 3);
         assert_eq!(read[2], 9 * 460 * kib..9 * 460 * kib + 210 * kib);
         // Of small things as much is read for nothing as a request costs, and not more.
-        let small: Vec<Range<u64>> = (0..9).map(|page| page * 60 * kib).map(|s| s..s + 1).collect();
+        let small: Vec<Range<u64>> =
+            (0..9).map(|page| page * 120 * kib).map(|s| s..s + 1).collect();
         assert_eq!(join(&small[..5]).len(), 1);
         assert_eq!(join(&small).len(), 5);
     }
