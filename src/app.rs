@@ -86,6 +86,9 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
 
     let (ingester, stop) = (app.ingester.clone(), drain.stop());
     let keeper = Task::spawn("ingester", async move { ingester.run(stop).await });
+    let (ingester, stop) = (app.ingester.clone(), drain.stop());
+    // Ends with its handle: what it leaves undone is done by the next process.
+    let _packing = Task::spawn("packs", async move { ingester.run_packing(stop).await });
     let stop = drain.stop();
     let distributor = Arc::new(app.distributor.clone());
     receivers.run(distributor, async move { stop.requested().await }).await;
@@ -308,6 +311,10 @@ impl Collector for Seen {
         )?;
         gauge("vivace_wal_bytes", "Bytes of the write-ahead log on disk", ingester.wal_bytes())?;
         let counters = self.store.counters();
+        let hedged = ConstCounter::new(counters.get.hedged());
+        let help = "GETs sent again because the first was slow to answer";
+        let name = "vivace_store_hedged_requests";
+        hedged.encode(encoder.encode_descriptor(name, help, None, hedged.metric_type())?)?;
         let operations = [
             ("get", &counters.get),
             ("put", &counters.put),

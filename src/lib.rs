@@ -50,6 +50,9 @@ pub mod wal;
 /// The immutable Parquet block.
 pub mod block;
 
+/// Which blocks may hold a trace, of thousands.
+pub mod packs;
+
 // --- work
 
 /// Recent spans: held, searched, cut into blocks.

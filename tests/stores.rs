@@ -124,11 +124,11 @@ async fn ranges_come_back_in_order(store: &Store) {
     store.put(&key, body.clone()).await.unwrap();
     let end = body.len() as u64;
     let ranges: [Range<u64>; 6] =
-        [end - 5..end, 7..9, 0..100, 5..5, 50..1000, 3 << 20..(3 << 20) + 1];
+        [end - 5..end, 7..9, 0..100, 5..5, 50..1000, end - 300_000..end - 299_999];
     let (requests, bytes) = (store.counters().get.requests(), store.counters().get.bytes());
     let parts = store.get_ranges(&key, &ranges).await.unwrap();
     assert_eq!(store.counters().get.requests() - requests, 2, "near ranges are one request");
-    assert_eq!(store.counters().get.bytes() - bytes, 1000 + (1 << 20));
+    assert_eq!(store.counters().get.bytes() - bytes, 1000 + 300_000);
     for (range, part) in ranges.iter().zip(parts) {
         let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap());
         assert_eq!(part, body.slice(start..end), "{range:?}");

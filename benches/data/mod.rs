@@ -20,7 +20,7 @@ pub(crate) const SEED: u64 = 42;
 const REQUEST_SPANS: usize = 500;
 
 /// 2026-11-24 12:00:00 UTC.
-const BEGIN_UNIX_NANO: u64 = 1_795_521_600_000_000_000;
+pub(crate) const BEGIN_UNIX_NANO: u64 = 1_795_521_600_000_000_000;
 
 /// Traces begin this far apart, on average.
 const GAP_NANOS: u64 = 20_000_000;
@@ -38,7 +38,12 @@ pub(crate) struct Request {
 
 /// Requests of whole traces, about `spans` spans in all, each with ten attributes or so.
 pub(crate) fn requests(seed: u64, spans: usize) -> Vec<Request> {
-    let mut shop = Shop { rng: StdRng::seed_from_u64(seed), clock: BEGIN_UNIX_NANO };
+    requests_from(BEGIN_UNIX_NANO, seed, spans)
+}
+
+/// The same of another time.
+pub(crate) fn requests_from(begin_unix_nano: u64, seed: u64, spans: usize) -> Vec<Request> {
+    let mut shop = Shop { rng: StdRng::seed_from_u64(seed), clock: begin_unix_nano };
     let mut requests = Vec::new();
     let mut made = 0;
     while made < spans {

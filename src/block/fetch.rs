@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Fields, Schema};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, RowSelection};
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::file::reader::FileReader;
@@ -29,6 +30,14 @@ pub(super) struct Fetch<'a> {
     pub selection: Option<RowSelection>,
 }
 
+/// Pages as they are in the bucket, to be decoded.
+pub(super) struct Fetched {
+    metadata: ArrowReaderMetadata,
+    columns: Vec<usize>,
+    plans: Vec<GroupPlan>,
+    parts: Vec<Bytes>,
+}
+
 impl Block {
     /// What `make` makes of one batch for each row group that has selected rows. Attributes that no row has may be left out.
     pub(super) async fn fetch<T: Send + 'static>(
@@ -37,6 +46,16 @@ impl Block {
         cost: &mut ScanCost,
         make: impl FnOnce(Vec<RecordBatch>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let fetched = self.fetch_pages(fetch, cost).await?;
+        self.decoded(fetched, make).await
+    }
+
+    /// The first half of [`Block::fetch`]: what waits for the bucket.
+    pub(super) async fn fetch_pages(
+        &self,
+        fetch: Fetch<'_>,
+        cost: &mut ScanCost,
+    ) -> Result<Fetched, Error> {
         let Fetch { object, metadata, mask, row_groups, selection } = fetch;
         let leaves = metadata.parquet_schema().num_columns();
         let columns: Vec<usize> = (0..leaves).filter(|leaf| mask.leaf_included(*leaf)).collect();
@@ -46,7 +65,16 @@ impl Block {
         let parts = self.store.get_ranges(&key, &ranges).await?;
         cost.requests += 1;
         cost.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
-        let metadata = metadata.clone();
+        Ok(Fetched { metadata: metadata.clone(), columns, plans, parts })
+    }
+
+    /// The second half of [`Block::fetch`]: CPU work.
+    pub(super) async fn decoded<T: Send + 'static>(
+        &self,
+        fetched: Fetched,
+        make: impl FnOnce(Vec<RecordBatch>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Fetched { metadata, columns, plans, parts } = fetched;
         self.cpu
             .run(move || {
                 let mut parts = parts.into_iter();

@@ -32,12 +32,13 @@ pub struct Blocks {
     cpu: Cpu,
     open: Arc<BoundedCache<Uuid, Arc<Block>>>,
     shards: Arc<BoundedCache<(Uuid, u32), Arc<Shard>>>,
+    filter_cache_bytes: u64,
 }
 
 type BoundedCache<K, V> = Cache<K, V, ByBytes, foldhash::fast::RandomState>;
 
-/// Share of the cache that bloom shards may take.
-const SHARD_SHARE: u64 = 4;
+/// Share of the cache that bloom shards may take, and so much again the packs of traces.
+const FILTER_SHARE: u64 = 8;
 
 #[derive(Clone)]
 struct ByBytes;
@@ -106,13 +107,19 @@ const DIRECTORY_ENTRY: usize = 16;
 
 impl Blocks {
     pub fn new(store: Store, cpu: Cpu, cache_bytes: u64) -> Self {
-        let shard_bytes = cache_bytes / SHARD_SHARE;
+        let filter_cache_bytes = cache_bytes / FILTER_SHARE;
         Self {
             store,
             cpu,
-            open: Arc::new(cache(cache_bytes - shard_bytes)),
-            shards: Arc::new(cache(shard_bytes)),
+            open: Arc::new(cache(cache_bytes - 2 * filter_cache_bytes)),
+            shards: Arc::new(cache(filter_cache_bytes)),
+            filter_cache_bytes,
         }
+    }
+
+    /// Memory of decoded filters: so much is left for the packs, too.
+    pub fn filter_cache_bytes(&self) -> u64 {
+        self.filter_cache_bytes
     }
 
     /// Opens a block with one GET, or finds it in the cache.

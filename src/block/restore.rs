@@ -28,7 +28,6 @@ impl Block {
     /// # Errors
     /// When the block cannot be read or is damaged.
     pub async fn spans(&self, rows: &[Range<u64>], cost: &mut ScanCost) -> Result<Spans, Error> {
-        let resources = self.resource_table(cost).await?;
         let (row_groups, selection) = self.select(rows);
         let fetch = Fetch {
             object: BlockObject::Spans,
@@ -37,12 +36,19 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
+        // Side by side: each is a round to the bucket.
+        let mut cost_of_rows = ScanCost::default();
+        let (resources, pages) = futures::try_join!(
+            self.resource_table(cost),
+            self.fetch_pages(fetch, &mut cost_of_rows)
+        )?;
+        cost.add(cost_of_rows);
         let make = move |batches: Vec<RecordBatch>| match &batches[..] {
             [] => Ok(Spans::default()),
             [one] => restore(one, &resources),
             [first, ..] => restore(&concat_batches(&first.schema(), &batches)?, &resources),
         };
-        self.fetch(fetch, cost, make).await
+        self.decoded(pages, make).await
     }
 }
 

@@ -12,7 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::Error;
-use super::fetch::Fetch;
+use super::fetch::{Fetch, Fetched};
 use super::fill::{fill, span_attributes};
 use super::open::Block;
 use super::promote::{Promoted, Scope};
@@ -118,9 +118,8 @@ impl Block {
         cost: &mut ScanCost,
     ) -> Result<Batch, Error> {
         let zone = &self.index.zones.units[unit];
-        let resources = self.resource_table(cost).await?;
-        let traces = Arc::clone(&self.trace_tables(cost).await?[unit]);
         if *projection == Projection::default() {
+            let traces = Arc::clone(&self.trace_tables(cost).await?[unit]);
             return Ok(Batch { traces, ..Batch::default() });
         }
         let mask = self.mask(projection);
@@ -133,12 +132,30 @@ impl Block {
             row_groups,
             selection: None,
         };
-        let projection = projection.clone();
+        let (resources, tables, pages) = self.beside_tables(fetch, cost).await?;
+        let (projection, traces) = (projection.clone(), Arc::clone(&tables[unit]));
         let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
             Some(whole) => fill(&whole, &projection, traces, &resources),
             None => Ok(Batch { traces, ..Batch::default() }),
         };
-        self.fetch(fetch, cost, make).await
+        self.decoded(pages, make).await
+    }
+
+    /// Rows, and the two tables that go with them, side by side: each is a round to the bucket.
+    async fn beside_tables(
+        &self,
+        fetch: Fetch<'_>,
+        cost: &mut ScanCost,
+    ) -> Result<(Arc<ResourceTable>, &Vec<Arc<TraceTable>>, Fetched), Error> {
+        let (mut of_traces, mut of_rows) = (ScanCost::default(), ScanCost::default());
+        let read = futures::try_join!(
+            self.resource_table(cost),
+            self.trace_tables(&mut of_traces),
+            self.fetch_pages(fetch, &mut of_rows)
+        )?;
+        cost.add(of_traces);
+        cost.add(of_rows);
+        Ok(read)
     }
 
     /// Some traces of a unit.
@@ -150,7 +167,6 @@ impl Block {
         cost: &mut ScanCost,
     ) -> Result<Batch, Error> {
         let zone = &self.index.zones.units[unit];
-        let resources = self.resource_table(cost).await?;
         let all = Arc::clone(&self.trace_tables(cost).await?[unit]);
         let rows = traces.iter().map(|trace| {
             let rows = all.rows(*trace as usize);
@@ -164,6 +180,7 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
+        let (resources, _, pages) = self.beside_tables(fetch, cost).await?;
         let (projection, traces) = (projection.clone(), traces.to_vec());
         let make = move |parts: Vec<RecordBatch>| {
             let traces = Arc::new(all.some(&traces));
@@ -172,7 +189,7 @@ impl Block {
                 None => Ok(Batch { traces, ..Batch::default() }),
             }
         };
-        self.fetch(fetch, cost, make).await
+        self.decoded(pages, make).await
     }
 
     /// Span attributes of some rows of a unit.

@@ -233,7 +233,7 @@ const ROWS: &[Row] = &[
     (
         "storage.trace.s3",
         "tls_cipher_suites tls_min_version part_size enable_dual_stack native_aws_auth_enabled \
-         list_blocks_concurrency hedge_requests_at hedge_requests_up_to checksum_type",
+         list_blocks_concurrency checksum_type",
         NotNeeded(CLIENT),
     ),
     (
@@ -241,16 +241,8 @@ const ROWS: &[Row] = &[
         "object_cache_control object_metadata",
         Missing("objects get the bucket's defaults"),
     ),
-    (
-        "storage.trace.gcs",
-        "chunk_buffer_size hedge_requests_at hedge_requests_up_to list_blocks_concurrency",
-        NotNeeded(CLIENT),
-    ),
-    (
-        "storage.trace.azure",
-        "max_buffers buffer_size hedge_requests_at hedge_requests_up_to use_v2_sdk",
-        NotNeeded(CLIENT),
-    ),
+    ("storage.trace.gcs", "chunk_buffer_size list_blocks_concurrency", NotNeeded(CLIENT)),
+    ("storage.trace.azure", "max_buffers buffer_size use_v2_sdk", NotNeeded(CLIENT)),
     ("query_frontend", "mcp_server", Missing("there is no MCP server")),
     (
         "query_frontend",

@@ -83,7 +83,7 @@ impl Ingester {
         mut portion: Portion,
     ) -> Result<(), Error> {
         let folds: Vec<u64> = portion.traces.iter().map(|(id, _)| id.fold()).collect();
-        let shared = self.shared_with(tenant, folds).await?;
+        let (shared, shared_with) = self.shared_with(tenant, folds).await?;
         let cut = rows_by_chunk(chunks, &portion);
         let origins = cut
             .iter()
@@ -98,7 +98,7 @@ impl Ingester {
         let given = only_used(chunks, &mut portion);
         let written = self.0.cpu.run(move || write(&given, portion, &facts)).await?;
         let mut entry = entry(id, &written, &cut);
-        entry.shared_traces = shared_traces;
+        (entry.shared_traces, entry.shared_with) = (shared_traces, shared_with);
         let writer = self.0.wal.writer_id();
         entry.wal.extend(range.map(|(first_segment, last_segment)| WalCoverage {
             writer,
@@ -145,28 +145,36 @@ impl Ingester {
         Ok(())
     }
 
-    /// Which of the traces, by the folds of their ids, other blocks hold too.
-    async fn shared_with(&self, tenant: &Tenant, folds: Vec<u64>) -> Result<Vec<u64>, Error> {
+    /// Which of the traces, by the folds of their ids, other blocks hold too, and which blocks those are.
+    async fn shared_with(
+        &self,
+        tenant: &Tenant,
+        folds: Vec<u64>,
+    ) -> Result<(Vec<u64>, Vec<Uuid>), Error> {
         let manifest: Arc<Manifest> = tenant.manifests.current();
+        let narrowed = self.0.packs.narrow(&tenant.id, manifest.blocks().to_vec(), &folds).await?;
         let folds: Arc<HashSet<u64, foldhash::fast::RandomState>> =
             Arc::new(folds.into_iter().collect());
-        let ids: Vec<Uuid> = manifest.blocks().iter().map(|block| block.id).collect();
-        let found: Vec<Vec<u64>> = futures::stream::iter(ids)
-            .map(|id| {
+        let entries = narrowed.maybe.into_iter().chain(narrowed.unknown);
+        let found: Vec<(Uuid, Vec<u64>)> = futures::stream::iter(entries)
+            .map(|entry| {
                 let folds = Arc::clone(&folds);
                 async move {
-                    let block = self.0.blocks.open(&tenant.id, id).await?;
+                    let block = self.0.blocks.open(&tenant.id, entry.id).await?;
                     let mine = move || block.folds().filter(|fold| folds.contains(fold)).collect();
-                    Ok::<Vec<u64>, Error>(self.0.cpu.run(mine).await)
+                    Ok::<_, Error>((entry.id, self.0.cpu.run(mine).await))
                 }
             })
             .buffer_unordered(PARALLEL_OPENS)
             .try_collect()
             .await?;
-        let mut shared: Vec<u64> = found.into_iter().flatten().collect();
+        let sharing = found.iter().filter(|(_, folds)| !folds.is_empty()).map(|(id, _)| *id);
+        let mut blocks: Vec<Uuid> = sharing.collect();
+        blocks.sort_unstable();
+        let mut shared: Vec<u64> = found.into_iter().flat_map(|(_, folds)| folds).collect();
         shared.sort_unstable();
         shared.dedup();
-        Ok(shared)
+        Ok((shared, blocks))
     }
 
     /// Writes the objects of a block. Nothing refers to them yet.
@@ -322,6 +330,7 @@ fn meta(tenant: &TenantId, entry: &BlockEntry) -> Bytes {
         "spans": entry.spans,
         "traces": entry.traces,
         "sharedTraces": entry.shared_traces,
+        "sharedWith": entry.shared_with.iter().map(Uuid::to_string).collect::<Vec<_>>(),
         "startUnixNano": entry.start_unix_nano,
         "endUnixNano": entry.end_unix_nano,
         "receivedMinUnixNano": entry.received_min_unix_nano,

@@ -12,6 +12,7 @@ mod flush;
 mod live;
 mod merge;
 mod metrics;
+mod packing;
 mod pinned;
 mod recover;
 mod tenant;
@@ -32,6 +33,7 @@ use self::tenant::Tenant;
 use crate::block::Blocks;
 use crate::columns::Spans;
 use crate::failure::{Failure, Kind};
+use crate::packs::Packs;
 use crate::runtime::{Clock, Cpu, Stop, to_the_end};
 use crate::store::Store;
 use crate::tenant::TenantId;
@@ -48,6 +50,8 @@ pub enum Error {
     Block(#[from] crate::block::Error),
     #[error("store")]
     Store(#[from] crate::store::Error),
+    #[error("packs of trace ids")]
+    Packs(#[from] crate::packs::Error),
     #[error("a record of the write-ahead log")]
     Record(#[from] crate::otlp::Error),
     #[error("the coverage section of block {block}")]
@@ -74,6 +78,7 @@ impl Error {
             Self::Wal(error) => error.kind(),
             Self::Manifest(error) => error.kind(),
             Self::Store(error) => error.kind(),
+            Self::Packs(error) => error.kind(),
             Self::Full { .. } => Kind::Busy { retry_after: RETRY_AFTER },
             Self::Stopping => Kind::Unavailable { retry_after: RETRY_AFTER },
             Self::Block(_) | Self::Record(_) | Self::Coverage { .. } => Kind::Internal,
@@ -95,6 +100,7 @@ struct Inner {
     config: Config,
     store: Store,
     blocks: Blocks,
+    packs: Packs,
     wal: Wal,
     clock: Clock,
     cpu: Cpu,
@@ -132,10 +138,12 @@ pub struct Push {
 impl Ingester {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, store, blocks, wal, clock, cpu, metrics } = parts;
+        let packs = Packs::new(store.clone(), blocks.clone(), cpu.clone(), clock.clone());
         Self(Arc::new(Inner {
             config,
             store,
             blocks,
+            packs,
             wal,
             clock,
             cpu,

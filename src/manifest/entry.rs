@@ -7,6 +7,9 @@ use crate::store::keys::BlockObject;
 /// Most service names in an entry; blocks with more have none there, and say that the set is not complete.
 pub const SERVICE_NAMES_MAX: usize = 64;
 
+/// Most blocks that an entry names as sharing traces with it; one with more names none, which says any.
+pub const SHARED_WITH_MAX: usize = 32;
+
 /// One block: what planning needs before anything of the block is read. Times are nanoseconds since 1970; ranges
 /// include both ends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +37,8 @@ pub struct BlockEntry {
     pub service_names_complete: bool,
     /// Traces of this block that were also in other blocks of the manifest it was committed on.
     pub shared_traces: u64,
+    /// Those blocks, at most [`SHARED_WITH_MAX`]. Empty though there are shared traces: any block. Blocks may be named that are gone.
+    pub shared_with: Vec<Uuid>,
     /// What it holds of write-ahead logs whose segments may still be there. Which spans exactly is in a section of its
     /// `index` object.
     pub wal: Vec<WalCoverage>,
@@ -76,6 +81,11 @@ impl BlockEntry {
         !self.service_names_complete || self.service_names.iter().any(|known| known == name)
     }
 
+    /// Whether a trace of it may also be in this block, as far as its own writer knew: an older block does not know of a younger one.
+    pub fn may_share_with(&self, block: Uuid) -> bool {
+        self.shared_traces > 0 && (self.shared_with.is_empty() || self.shared_with.contains(&block))
+    }
+
     /// What is known of one of its objects.
     pub fn object(&self, object: BlockObject) -> Option<&ObjectInfo> {
         self.objects.iter().find(|info| info.object == object)
@@ -86,12 +96,15 @@ impl BlockEntry {
         self.objects.iter().map(|info| info.bytes).sum()
     }
 
-    /// The entry within the limits on service names.
+    /// The entry within the limits on service names and on blocks that share its traces.
     pub(super) fn bounded(mut self) -> Self {
         let bytes: usize = self.service_names.iter().map(String::len).sum();
         if self.service_names.len() > SERVICE_NAMES_MAX || bytes > SERVICE_NAMES_BYTES_MAX {
             self.service_names.clear();
             self.service_names_complete = false;
+        }
+        if self.shared_with.len() > SHARED_WITH_MAX {
+            self.shared_with.clear();
         }
         self
     }
@@ -139,6 +152,18 @@ mod tests {
         entry.service_names = (0..65).map(|i| i.to_string()).collect();
         let entry = entry.bounded();
         assert!(entry.service_names.is_empty() && entry.may_have_service("shop"));
+    }
+
+    #[test]
+    fn an_entry_that_names_no_block_shares_with_any() {
+        let ids: Vec<Uuid> = (0..40).map(Uuid::from_u128).collect();
+        let mut entry = BlockEntry { shared_with: ids[..2].to_vec(), ..BlockEntry::default() };
+        assert!(!entry.may_share_with(ids[0]), "nothing is shared");
+        entry.shared_traces = 1;
+        assert!(entry.may_share_with(ids[1]) && !entry.may_share_with(ids[2]));
+        entry.shared_with = ids[..33].to_vec();
+        let entry = entry.bounded();
+        assert!(entry.shared_with.is_empty() && entry.may_share_with(ids[39]));
     }
 
     #[test]

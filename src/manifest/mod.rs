@@ -26,7 +26,7 @@
 //! The messages, with their field numbers, are in `wire.rs`. A manifest has:
 //!
 //! - `min_reader`, `min_writer`: who knows a smaller version refuses to read, or to commit. A new field raises
-//!   `min_writer`; one that a reader must not overlook raises `min_reader` too;
+//!   `min_writer`, unless it may be lost; one that a reader must not overlook raises `min_reader` too;
 //! - the blocks that were added since they were last moved into segments, and the ids of blocks that a segment still
 //!   has though they were removed;
 //! - references to segments: id, size, CRC32C of the whole object, count, range of time;
@@ -64,6 +64,7 @@ pub use commit::Manifests;
 pub use entry::BlockEntry;
 pub use entry::ObjectInfo;
 pub use entry::SERVICE_NAMES_MAX;
+pub use entry::SHARED_WITH_MAX;
 pub use entry::WalCoverage;
 pub use snapshot::Manifest;
 pub use sweep::Swept;

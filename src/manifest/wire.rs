@@ -104,6 +104,9 @@ pub(super) struct Block {
     /// Reserved.
     #[prost(bytes = "vec", tag = "16")]
     rollup: Vec<u8>,
+    /// 16 bytes each. A writer that does not know the field drops it, which says that any block may share.
+    #[prost(bytes = "vec", tag = "17")]
+    shared_with: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -160,6 +163,7 @@ impl From<&BlockEntry> for Block {
             service_names,
             service_names_complete,
             shared_traces,
+            shared_with,
             wal,
             retention_class,
             span_weight,
@@ -178,6 +182,7 @@ impl From<&BlockEntry> for Block {
             service_names: service_names.clone(),
             service_names_complete: *service_names_complete,
             shared_traces: *shared_traces,
+            shared_with: bytes_of(shared_with),
             wal: wal.iter().map(Coverage::from).collect(),
             retention_class: retention_class.clone(),
             span_weight: *span_weight,
@@ -206,6 +211,7 @@ impl Block {
             service_names: self.service_names,
             service_names_complete: self.service_names_complete,
             shared_traces: self.shared_traces,
+            shared_with: ids(&self.shared_with)?,
             wal: self.wal.iter().map(coverage).collect::<Result<_, String>>()?,
             retention_class: self.retention_class,
             span_weight: self.span_weight,

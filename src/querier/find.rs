@@ -6,12 +6,13 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 
 use super::split::{Assembled, ranges};
-use super::{Cost, JsonStyle, Querier, unreadable};
+use super::{Cost, JsonStyle, Querier, unanswered, unreadable};
 use crate::columns::{Layout, RowRef, Spans, group_by_trace};
 use crate::failure::Failure;
 use crate::ingester::Pin;
 use crate::manifest::BlockEntry;
 use crate::otlp::{self, Row};
+use crate::packs::Narrowed;
 use crate::scan::ScanCost;
 use crate::store::keys::BlockObject;
 use crate::tenant::TenantId;
@@ -27,8 +28,17 @@ pub struct FoundTrace {
     pub cost: Cost,
 }
 
+/// What a block is asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Filter,
+    /// A pack has answered for the filter.
+    Index,
+}
+
 /// The part of a trace that a block holds.
 struct Part {
+    entry: Arc<BlockEntry>,
     spans: Arc<Spans>,
     read: ScanCost,
     /// The block's writer found other parts in other blocks.
@@ -56,7 +66,7 @@ impl Querier {
             let is_live = !live_rows.is_empty();
             rows.extend(live_rows.into_iter().map(moved));
             chunks.extend(live_chunks);
-            for Part { spans, read, is_shared: _ } in
+            for Part { entry: _, spans, read, is_shared: _ } in
                 self.stored_parts(tenant, &pin, (id, is_live), window.as_ref(), &mut cost).await?
             {
                 let chunk = u32::try_from(chunks.len()).expect("few chunks");
@@ -114,12 +124,13 @@ impl Querier {
             pin.manifest.blocks().iter().cloned().partition(overlaps);
         let inside_count = inside.len();
         let found = self.ask(tenant, inside, id).await?;
-        // Of two blocks that hold parts of a trace the younger says that it is shared.
-        let is_shared = found.iter().any(|part| part.is_shared);
-        match (is_live, found.is_empty()) {
-            (false, true) => outside.clear(),
-            (false, false) if !is_shared => outside.retain(|block| block.shared_traces > 0),
-            _ => {}
+        if !is_live {
+            // Of two blocks that hold parts of a trace the younger says that it is shared.
+            let may_share = |block: &BlockEntry, part: &Part| {
+                block.may_share_with(part.entry.id)
+                    || part.is_shared && part.entry.may_share_with(block.id)
+            };
+            outside.retain(|block| found.iter().any(|part| may_share(block, part)));
         }
         cost.blocks_skipped += (pin.manifest.blocks().len() - inside_count - outside.len()) as u64;
         let elsewhere = self.ask(tenant, outside, id).await?;
@@ -128,15 +139,20 @@ impl Querier {
         Ok(parts)
     }
 
-    /// Asks blocks for their parts of the trace.
+    /// Asks blocks for their parts of the trace: those of which a pack says that they may have one, and those that no pack knows.
     async fn ask(
         &self,
         tenant: &TenantId,
         blocks: Vec<Arc<BlockEntry>>,
         id: TraceId,
     ) -> Result<Vec<Part>, Failure> {
-        let reads: Vec<_> =
-            blocks.into_iter().map(|block| self.stored_part(tenant, block, id)).collect();
+        let narrowed = self.ingester.packs().narrow(tenant, blocks, &[id.fold()]).await;
+        let Narrowed { maybe, unknown } = narrowed.map_err(|error| unanswered(&error))?;
+        let known = maybe.into_iter().map(|block| (block, Asked::Index));
+        let reads: Vec<_> = known
+            .chain(unknown.into_iter().map(|block| (block, Asked::Filter)))
+            .map(|(block, first)| self.stored_part(tenant, block, (id, first)))
+            .collect();
         let parts: Vec<Option<Part>> =
             futures::stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS).try_collect().await?;
         Ok(parts.into_iter().flatten().collect())
@@ -146,13 +162,15 @@ impl Querier {
         &self,
         tenant: &TenantId,
         entry: Arc<BlockEntry>,
-        id: TraceId,
+        (id, first): (TraceId, Asked),
     ) -> Result<Option<Part>, Failure> {
         let fails = |error| unreadable(entry.id, &error);
         let is_shard =
             |object: &&crate::manifest::ObjectInfo| matches!(object.object, BlockObject::Bloom(_));
         let shards = u32::try_from(entry.objects.iter().filter(is_shard).count()).expect("few");
-        if !self.blocks.may_contain(tenant, entry.id, shards, id).await.map_err(fails)? {
+        if first == Asked::Filter
+            && !self.blocks.may_contain(tenant, entry.id, shards, id).await.map_err(fails)?
+        {
             return Ok(None);
         }
         let block = self.blocks.open(tenant, entry.id).await.map_err(fails)?;
@@ -163,7 +181,7 @@ impl Querier {
         let mut read = ScanCost::default();
         let spans = block.spans(&ranges(places), &mut read).await.map_err(fails)?;
         let in_others = block.shared().any(|fold| fold == id.fold());
-        Ok(Some(Part { spans: Arc::new(spans), read, is_shared: in_others }))
+        Ok(Some(Part { entry, spans: Arc::new(spans), read, is_shared: in_others }))
     }
 }
 

@@ -254,6 +254,11 @@ fn unreadable(block: uuid::Uuid, error: &crate::block::Error) -> Failure {
     Failure::new(kind, format!("block {block}: {}", crate::failure::chain(error)))
 }
 
+/// Packs that cannot be asked: the bucket does not answer.
+fn unanswered(error: &crate::packs::Error) -> Failure {
+    Failure::new(error.kind(), format!("packs of trace ids: {}", crate::failure::chain(error)))
+}
+
 #[cfg(test)]
 impl Querier {
     /// A querier over an empty bucket.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::{Cost, Querier, unreadable};
+use super::{Cost, Querier, unanswered, unreadable};
 use crate::block::Block;
 use crate::failure::Failure;
 use crate::ingester::Pin;
 use crate::manifest::BlockEntry;
+use crate::packs::Narrowed;
 use crate::scan::{Scan, SpanSource, Unit};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
@@ -47,10 +48,8 @@ impl Querier {
         let all = pin.manifest.blocks();
         let (inside, outside): (Vec<_>, Vec<_>) =
             all.iter().cloned().partition(|block| block.overlaps(*window.start(), *window.end()));
-        // A live trace may have its older part in any block, and a block's `shared` section speaks of any block before it.
-        let sharing = pin.has_live() || inside.iter().any(|block| block.shared_traces > 0);
-        let needed = |block: &Arc<BlockEntry>| sharing || block.shared_traces > 0;
-        let wanted: Vec<_> = outside.iter().filter(|block| needed(block)).cloned().collect();
+        let (sharing, others): (Vec<_>, Vec<_>) =
+            outside.iter().cloned().partition(|block| may_share(block, &inside));
         let cost = Cost {
             blocks: inside.len() as u64,
             blocks_skipped: outside.len() as u64,
@@ -58,11 +57,31 @@ impl Querier {
             ..Cost::default()
         };
         let blocks = self.open_all(tenant, inside).await?;
-        let elsewhere = self.open_all(tenant, wanted).await?;
+        let mut elsewhere = self.open_all(tenant, sharing).await?;
+        if pin.has_live() && !others.is_empty() {
+            let of_live = self.holding_live(tenant, &pin, others).await?;
+            elsewhere.extend(self.open_all(tenant, of_live).await?);
+        }
         let (of_pin, opened) =
             (pin.clone(), blocks.iter().chain(&elsewhere).cloned().collect::<Vec<_>>());
         let split = Arc::new(self.cpu.run(move || split_folds(&of_pin, &opened)).await);
         Ok(Sources { pin, blocks, elsewhere, split, cost })
+    }
+
+    /// Of blocks outside the window, those that may hold older parts of live traces.
+    async fn holding_live(
+        &self,
+        tenant: &TenantId,
+        pin: &Pin,
+        blocks: Vec<Arc<BlockEntry>>,
+    ) -> Result<Vec<Arc<BlockEntry>>, Failure> {
+        let of_pin = pin.clone();
+        let folds = move || of_pin.live_ids().into_iter().map(TraceId::fold).collect::<Vec<_>>();
+        let folds = self.cpu.run(folds).await;
+        let narrowed = self.ingester.packs().narrow(tenant, blocks, &folds).await;
+        let Narrowed { mut maybe, unknown } = narrowed.map_err(|error| unanswered(&error))?;
+        maybe.extend(unknown);
+        Ok(maybe)
     }
 
     async fn open_all(
@@ -79,6 +98,11 @@ impl Querier {
             .collect();
         futures::stream::iter(opens).buffered(PARALLEL_OPENS).try_collect().await
     }
+}
+
+/// Whether a block outside the window may have parts of traces of the blocks inside. Of two blocks that share a trace the younger says so.
+fn may_share(block: &BlockEntry, inside: &[Arc<BlockEntry>]) -> bool {
+    inside.iter().any(|other| block.may_share_with(other.id) || other.may_share_with(block.id))
 }
 
 /// Folds of traces that are in two blocks, or live and in a block. A trace that only seems to be split costs a little; one that is

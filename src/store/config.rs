@@ -3,12 +3,10 @@
 //! Keys of Tempo that have no use here, and for which the reader of the configuration warns instead of refusing:
 //!
 //! - `s3`: `part_size` (objects are written whole), `enable_dual_stack`, `signature_v2`, `tags`, `storage_class`, `metadata`,
-//!   `native_aws_auth_enabled` (always on), `list_blocks_concurrency` (no listing decides anything), `hedge_requests_at`,
-//!   `hedge_requests_up_to`, `tls_cert_path`, `tls_key_path`, `tls_server_name`, `tls_cipher_suites`, `tls_min_version`,
+//!   `native_aws_auth_enabled` (always on), `list_blocks_concurrency` (no listing decides anything), `tls_cert_path`, `tls_key_path`, `tls_server_name`, `tls_cipher_suites`, `tls_min_version`,
 //!   `sse.kms_encryption_context`;
-//! - `gcs`: `chunk_buffer_size`, `object_cache_control`, `object_metadata`, `list_blocks_concurrency`, `hedge_requests_at`,
-//!   `hedge_requests_up_to`;
-//! - `azure`: `max_buffers`, `buffer_size`, `hedge_requests_at`, `hedge_requests_up_to`.
+//! - `gcs`: `chunk_buffer_size`, `object_cache_control`, `object_metadata`, `list_blocks_concurrency`;
+//! - `azure`: `max_buffers`, `buffer_size`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -91,6 +89,11 @@ pub struct S3 {
     /// Default 5 s.
     #[serde(deserialize_with = "duration")]
     pub retry_backoff_max: Duration,
+    /// A GET whose answer has not begun after so long is sent again; zero: never. Default zero.
+    #[serde(deserialize_with = "duration")]
+    pub hedge_requests_at: Duration,
+    /// Requests of one GET at most, the first included. Default 2.
+    pub hedge_requests_up_to: u32,
 }
 
 impl Default for S3 {
@@ -113,6 +116,8 @@ impl Default for S3 {
             retry_max_attempts: retry.attempts_max,
             retry_backoff_initial: retry.backoff_initial,
             retry_backoff_max: retry.backoff_max,
+            hedge_requests_at: Duration::ZERO,
+            hedge_requests_up_to: super::Hedge::default().up_to,
         }
     }
 }
@@ -142,6 +147,11 @@ pub struct Gcs {
     pub insecure: bool,
     /// Attempts of one operation after the first. Default 9.
     pub max_retries: u32,
+    /// A GET whose answer has not begun after so long is sent again; zero: never. Default zero.
+    #[serde(deserialize_with = "duration")]
+    pub hedge_requests_at: Duration,
+    /// Requests of one GET at most, the first included. Default 2.
+    pub hedge_requests_up_to: u32,
 }
 
 impl Default for Gcs {
@@ -152,6 +162,8 @@ impl Default for Gcs {
             endpoint: String::new(),
             insecure: false,
             max_retries: super::Retry::default().attempts_max - 1,
+            hedge_requests_at: Duration::ZERO,
+            hedge_requests_up_to: super::Hedge::default().up_to,
         }
     }
 }
@@ -175,6 +187,11 @@ pub struct Azure {
     /// Default `blob.core.windows.net`. One that does not begin with `blob.` is an emulator at `host:port`, spoken to
     /// without TLS, with the account in the path.
     pub endpoint_suffix: String,
+    /// A GET whose answer has not begun after so long is sent again; zero: never. Default zero.
+    #[serde(deserialize_with = "duration")]
+    pub hedge_requests_at: Duration,
+    /// Requests of one GET at most, the first included. Default 2.
+    pub hedge_requests_up_to: u32,
 }
 
 impl Default for Azure {
@@ -188,6 +205,8 @@ impl Default for Azure {
             container_name: String::new(),
             prefix: String::new(),
             endpoint_suffix: "blob.core.windows.net".to_owned(),
+            hedge_requests_at: Duration::ZERO,
+            hedge_requests_up_to: super::Hedge::default().up_to,
         }
     }
 }
@@ -238,12 +257,14 @@ mod tests {
     fn tempos_keys_are_read() {
         let config: Config = serde_json::from_str(
             r#"{"backend": "s3", "s3": {"bucket": "traces", "endpoint": "minio:9000", "insecure": true,
-                "secret_key": "s3cr3t", "sse": {"type": "SSE-KMS"}, "retry_backoff_max": "1m30s"}}"#,
+                "secret_key": "s3cr3t", "sse": {"type": "SSE-KMS"}, "retry_backoff_max": "1m30s",
+                "hedge_requests_at": "500ms", "hedge_requests_up_to": 3}}"#,
         )
         .unwrap();
         assert_eq!(config.backend, Backend::S3);
         assert_eq!(config.s3.retry_backoff_max, Duration::from_secs(90));
         assert_eq!(config.s3.secret_key.expose(), "s3cr3t");
+        assert_eq!(config.s3.hedge_requests_at, Duration::from_millis(500));
         assert_eq!(Config::default().local.path, PathBuf::from("./vivace-data/blocks"));
     }
 

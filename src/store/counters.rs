@@ -19,6 +19,7 @@ pub struct Operation {
     requests: AtomicU64,
     errors: AtomicU64,
     bytes: AtomicU64,
+    hedged: AtomicU64,
 }
 
 impl Operation {
@@ -35,6 +36,16 @@ impl Operation {
     /// Bytes of bodies: read whole for `get`, sent by every attempt for `put`, always 0 for the others.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Requests sent because another was slow to answer; they are among [`Operation::requests`]. Always 0 but for `get`.
+    pub fn hedged(&self) -> u64 {
+        self.hedged.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_hedged(&self) {
+        self.add_request();
+        self.hedged.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn add_request(&self) {

@@ -3,7 +3,7 @@
 //! ```text
 //! <tenant>/manifest/<20 digits>              a version of the tenant's block list
 //! <tenant>/manifest/segments/<uuid>          an immutable piece of it
-//! <tenant>/traces/<window>/<uuid>            trace-id filters of all blocks of a window
+//! <tenant>/traces/<window>/<uuid>            a pack: the trace ids of many blocks, see the room `packs`
 //! <tenant>/blocks/<uuid>/spans.parquet, traces.parquet, resources.parquet, bloom-<shard>, index, meta.json
 //! ```
 //!
@@ -107,13 +107,13 @@ pub fn block(tenant: &TenantId, block: Uuid, object: BlockObject) -> Path {
     path(&format!("{tenant}/blocks/{block}/{object}"))
 }
 
-/// The folder of the trace-id filter packs of a tenant.
+/// The folder of the packs of trace ids of a tenant.
 pub fn filter_packs(tenant: &TenantId) -> Path {
     path(&format!("{tenant}/traces"))
 }
 
-/// A pack of trace-id filters of the blocks of one time window. `window_start_unix_seconds` names the window; 10 digits,
-/// so that names sort by time until the year 2286.
+/// A pack of the trace ids of some blocks. `window_start_unix_seconds` is the begin of the hour of the earliest; 10 digits, so
+/// that names sort by time until the year 2286.
 pub fn filter_pack(tenant: &TenantId, window_start_unix_seconds: u64, id: Uuid) -> Path {
     path(&format!("{tenant}/traces/{window_start_unix_seconds:010}/{id}"))
 }

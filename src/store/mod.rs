@@ -9,6 +9,7 @@
 
 mod config;
 mod counters;
+mod hedge;
 pub mod keys;
 mod open;
 mod ranges;
@@ -43,6 +44,7 @@ pub use config::Secret;
 pub use config::Sse;
 pub use counters::Counters;
 pub use counters::Operation;
+pub use hedge::Hedge;
 pub use object_store::path::Path;
 pub use retry::Retry;
 
@@ -60,6 +62,7 @@ const LIST_BYTES_MAX: u64 = 512 << 20;
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     retry: Retry,
+    hedge: Hedge,
     counters: Arc<Counters>,
 }
 
@@ -148,13 +151,19 @@ impl Store {
 
     /// A store over any `objects`, not probed: for tests that put faults or counters in between.
     pub fn from_object_store(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, retry: Retry::default(), counters: Arc::default() }
+        Self { objects, retry: Retry::default(), hedge: Hedge::default(), counters: Arc::default() }
     }
 
     /// The same bucket and counters with other rules for trying again.
     #[must_use]
     pub fn with_retry(self, retry: Retry) -> Self {
         Self { retry, ..self }
+    }
+
+    /// The same bucket and counters with other rules for asking a second time.
+    #[must_use]
+    pub fn with_hedge(self, hedge: Hedge) -> Self {
+        Self { hedge, ..self }
     }
 
     /// Requests and bytes since the start.
@@ -169,7 +178,8 @@ impl Store {
     pub async fn get(&self, key: &Path) -> Result<Bytes, Error> {
         let (retry, count, objects) = (&self.retry, &self.counters.get, &self.objects);
         let bytes = retry::run(retry, count, key, || async {
-            let answer = retry.within(0, objects.get(key)).await?;
+            let head = || retry.within(0, objects.get(key));
+            let answer = self.hedge.run(count, head).await?;
             retry.within(answer.meta.size, answer.bytes()).await
         })
         .await?;
@@ -177,8 +187,9 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Parts of one object, in the order asked for. Ranges at most 1 MiB apart are read by one request, and the
-    /// returned parts then share its memory; at most 10 requests run at once. An empty range costs nothing.
+    /// Parts of one object, in the order asked for. Ranges less than 512 KiB apart are read by one request as long as no more
+    /// than twice the wanted bytes are read (see `ranges.rs`), and the returned parts then share its memory; at most 10
+    /// requests run at once. An empty range costs nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Truncated`] or [`Error::Refused`] where a range reaches past the end.
@@ -205,7 +216,8 @@ impl Store {
         let bytes = retry::run(retry, count, key, || async {
             let range = Some(GetRange::Bounded(wanted.clone()));
             let options = GetOptions { range, ..GetOptions::default() };
-            let answer = retry.within(0, objects.get_opts(key, options)).await?;
+            let head = || retry.within(0, objects.get_opts(key, options.clone()));
+            let answer = self.hedge.run(count, head).await?;
             retry.within(wanted.end - wanted.start, answer.bytes()).await
         })
         .await?;

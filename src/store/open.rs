@@ -22,6 +22,7 @@ use super::Backend;
 use super::Config;
 use super::Error;
 use super::Gcs;
+use super::Hedge;
 use super::Local;
 use super::Path;
 use super::PutOutcome;
@@ -43,7 +44,7 @@ pub(super) async fn open(config: &Config) -> Result<Store, Error> {
     let prefix = Path::parse(prefix).map_err(|e| wrong(prefix_key, &e))?;
     let objects =
         if prefix.is_root() { objects } else { Arc::new(PrefixStore::new(objects, prefix)) };
-    Ok(Store::from_object_store(objects).with_retry(retry))
+    Ok(Store::from_object_store(objects).with_retry(retry).with_hedge(hedge_of(config)))
 }
 
 /// Creates one object twice. The name is new each time, so nobody else can be in the way.
@@ -83,6 +84,16 @@ fn retry_of(config: &Config) -> Retry {
         Backend::Gcs => Retry { attempts_max: config.gcs.max_retries.saturating_add(1), ..retry },
         Backend::Local | Backend::Azure | Backend::Memory => retry,
     }
+}
+
+fn hedge_of(Config { backend, local: _, s3, gcs, azure }: &Config) -> Hedge {
+    let (at, up_to) = match backend {
+        Backend::S3 => (s3.hedge_requests_at, s3.hedge_requests_up_to),
+        Backend::Gcs => (gcs.hedge_requests_at, gcs.hedge_requests_up_to),
+        Backend::Azure => (azure.hedge_requests_at, azure.hedge_requests_up_to),
+        Backend::Local | Backend::Memory => return Hedge::default(),
+    };
+    Hedge { at, up_to }
 }
 
 /// The stores' own retries: none, `retry.rs` has them.
