@@ -237,7 +237,7 @@ fn observed<'a>(
         if query.counts_attributes()
             && let Observed::Compared(spans) = query.observe(&part.stored, &ask, &mut nothing())?
         {
-            query.observe_attributes(&part.attributes(spans.rows()), &spans, &mut partial)?;
+            partial.observe_attributes(&part.attributes(spans.rows()), &spans)?;
         }
         match &mut whole {
             Some(whole) => whole.merge(partial)?,

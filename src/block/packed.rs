@@ -161,13 +161,15 @@ fn unpack_room<const WIDTH: usize>(bytes: &[u8], room: &mut [u64; ROOM]) -> bool
     true
 }
 
+type UnpackRoom = fn(&[u8], &mut [u64; ROOM]) -> bool;
+
 /// A function cannot name constants in a loop.
 macro_rules! unpack_rooms {
     ($($width:literal)*) => { [$(unpack_room::<$width>),*] };
 }
 
 /// By width: with the width known, the compiler knows all shifts. Eight bytes hold a number of 57 bits, wherever in the first it begins.
-static UNPACK: [fn(&[u8], &mut [u64; ROOM]) -> bool; 58] = unpack_rooms![
+static UNPACK: [UnpackRoom; 58] = unpack_rooms![
     0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28
     29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57
 ];

@@ -194,7 +194,7 @@ impl Run {
         spans: &ComparedSpans,
     ) -> Result<(), Failure> {
         let mut partial = self.take();
-        let seen = self.query.observe_attributes(attributes, spans, &mut partial);
+        let seen = partial.observe_attributes(attributes, spans);
         self.partials.lock().push(partial);
         seen.map_err(Failure::invalid)
     }

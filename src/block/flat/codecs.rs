@@ -191,16 +191,19 @@ fn are_codes(codes: &[i32], entries: usize) -> bool {
     past.is_none_or(|most| (most as usize) < entries)
 }
 
+/// Where a text begins and ends in its page.
+type TextPlace = (u32, u32);
+
 /// Texts; the values are places in [`Texts::finish`].
 pub(super) struct Texts {
     /// Whether only the texts of wanted rows are kept.
     is_sparse: bool,
     dictionary: Vec<u8>,
-    entries: Vec<(u32, u32)>,
+    entries: Vec<TextPlace>,
     /// Of each entry the place that it was given, [`NO_PLACE`] if none.
     places: Vec<i32>,
     /// The texts of the last page, if it has no codes.
-    page: Option<(Vec<u8>, Vec<(u32, u32)>)>,
+    page: Option<(Vec<u8>, Vec<TextPlace>)>,
     offsets: Vec<i32>,
     bytes: Vec<u8>,
 }
@@ -235,12 +238,12 @@ fn push(offsets: &mut Vec<i32>, bytes: &mut Vec<u8>, text: &[u8]) -> Option<i32>
 }
 
 /// A text of some bytes.
-fn text(bytes: &[u8], (start, end): (u32, u32)) -> &[u8] {
+fn text(bytes: &[u8], (start, end): TextPlace) -> &[u8] {
     &bytes[start as usize..end as usize]
 }
 
 /// Where texts are that stand each behind its length.
-fn plain(page: &[u8], count: usize) -> Option<Vec<(u32, u32)>> {
+fn plain(page: &[u8], count: usize) -> Option<Vec<TextPlace>> {
     let mut places = Vec::with_capacity(count.min(page.len() / 4));
     let mut at = 0_usize;
     for _ in 0..count {
@@ -256,7 +259,7 @@ fn plain(page: &[u8], count: usize) -> Option<Vec<(u32, u32)>> {
 }
 
 /// Where texts are of which all lengths stand before all bytes.
-fn by_lengths(page: &[u8], count: usize) -> Option<(&[u8], Vec<(u32, u32)>)> {
+fn by_lengths(page: &[u8], count: usize) -> Option<(&[u8], Vec<TextPlace>)> {
     let mut lengths: Vec<i64> = Vec::new();
     let bytes = packed::differences(page, count, &mut lengths, |length| length)?;
     let mut places = Vec::with_capacity(count);
@@ -323,15 +326,14 @@ impl Codec<i32> for Texts {
         }
         for (_, value) in (first..).zip(fresh).filter(|(row, _)| marks.has(*row)) {
             let index = usize::try_from(*value).ok()?;
-            *value = match page {
-                Some((from, places)) => push(offsets, bytes, text(from, places[index]))?,
-                None => {
-                    if places[index] == NO_PLACE {
-                        places[index] = push(offsets, bytes, text(dictionary, entries[index]))?;
-                    }
-                    places[index]
-                }
-            };
+            if let Some((from, places)) = page {
+                *value = push(offsets, bytes, text(from, places[index]))?;
+                continue;
+            }
+            if places[index] == NO_PLACE {
+                places[index] = push(offsets, bytes, text(dictionary, entries[index]))?;
+            }
+            *value = places[index];
         }
         Some(())
     }

@@ -30,6 +30,12 @@ fn text_array(values: &[Option<i64>], length: usize) -> ArrayRef {
     Arc::new(texts.iter().map(Option::as_deref).collect::<DictionaryArray<Int32Type>>())
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "any numbers will do"
+)]
 /// Columns of all kinds with these values: few of them, if there is a most.
 fn batch(values: &[Option<i64>]) -> RecordBatch {
     let of = |number: fn(i64) -> i64| -> Vec<Option<i64>> {
@@ -55,7 +61,7 @@ fn batch(values: &[Option<i64>]) -> RecordBatch {
         ("text", text_array(values, 30)),
     ];
     let field = |(name, array): &(&str, ArrayRef)| {
-        Field::new(*name, array.data_type().clone(), array.null_count() > 0 || array.len() == 0)
+        Field::new(*name, array.data_type().clone(), array.null_count() > 0)
     };
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, array)| array).collect())

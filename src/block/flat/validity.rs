@@ -115,7 +115,7 @@ impl Validity {
         match self {
             Self::All(_) => true,
             Self::None => false,
-            Self::Some { .. } if first_row % 64 > 0 => true,
+            Self::Some { .. } if !first_row.is_multiple_of(64) => true,
             Self::Some { words, .. } => {
                 let wanted = selected.bits.get(first_row / 64..).unwrap_or_default();
                 words.iter().zip(wanted).any(|(word, wanted)| word & wanted > 0)

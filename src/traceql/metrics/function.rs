@@ -138,24 +138,6 @@ impl Function {
         }
     }
 
-    /// Counts the values of some span attributes, if that is what the function does.
-    pub(super) fn observe_attributes(
-        &self,
-        attributes: &BTreeMap<String, AttributeValues>,
-        spans: &ComparedSpans,
-        into: &mut Body,
-        samples_max: usize,
-    ) -> Result<(), EvalError> {
-        let Body::Compared(compared) = into else { return Ok(()) };
-        let all: Vec<u32> = (0..narrow(spans.rows().len())).collect();
-        for (key, values) in attributes {
-            let field = Attribute::Named { scope: Scope::Span, name: key.clone() };
-            let coded = Coded::of_attribute(values, &all);
-            compared.add_coded(&coded, spans, &field, samples_max)?;
-        }
-        Ok(())
-    }
-
     /// The spans that count.
     fn pick(
         &self,
@@ -190,6 +172,23 @@ impl Function {
 }
 
 impl Body {
+    /// Counts the values of some span attributes, if that is what the function does.
+    pub(super) fn observe_attributes(
+        &mut self,
+        attributes: &BTreeMap<String, AttributeValues>,
+        spans: &ComparedSpans,
+        samples_max: usize,
+    ) -> Result<(), EvalError> {
+        let Self::Compared(compared) = self else { return Ok(()) };
+        let all: Vec<u32> = (0..narrow(spans.rows().len())).collect();
+        for (key, values) in attributes {
+            let field = Attribute::Named { scope: Scope::Span, name: key.clone() };
+            let coded = Coded::of_attribute(values, &all);
+            compared.add_coded(&coded, spans, &field, samples_max)?;
+        }
+        Ok(())
+    }
+
     /// Adds another part of the same answer.
     pub(super) fn merge(&mut self, other: Self, samples_max: usize) -> Result<(), EvalError> {
         match (self, other) {

@@ -268,7 +268,7 @@ fn compare_counts_each_value_on_both_sides() {
         let seen = query.observe(&batch, &ask, &mut partial).unwrap();
         let Observed::Compared(spans) = seen else { panic!("{seen:?}") };
         assert_eq!(spans.rows(), [0, 1, 2, 3]);
-        query.observe_attributes(&batch.attributes, &spans, &mut partial).unwrap();
+        partial.observe_attributes(&batch.attributes, &spans).unwrap();
         let told: Vec<String> = query.finish(partial).iter().map(tell).collect();
         told.into_iter().map(|line| line.replace("__meta_type=", "")).collect::<Vec<_>>()
     };

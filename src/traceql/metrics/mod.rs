@@ -166,24 +166,6 @@ impl MetricsQuery {
         Ok(observed)
     }
 
-    /// Counts the values of some span attributes of compared spans: of each of [`ComparedSpans::rows`] one row.
-    ///
-    /// # Errors
-    /// As [`MetricsQuery::observe`].
-    pub fn observe_attributes(
-        &self,
-        attributes: &BTreeMap<String, AttributeValues>,
-        spans: &ComparedSpans,
-        into: &mut Partial,
-    ) -> Result<(), EvalError> {
-        let max = into.samples_each();
-        for (function, body) in self.functions.iter().zip(&mut into.bodies) {
-            let seen = function.observe_attributes(attributes, spans, body, max);
-            seen.map_err(|error| in_all(error, into.samples_max))?;
-        }
-        Ok(())
-    }
-
     /// The series of an answer: by the number of labels, then label by label.
     pub fn finish(&self, partial: Partial) -> Vec<Series> {
         let Partial { slots, exemplars, samples_max: _, bodies } = partial;
@@ -194,6 +176,23 @@ impl MetricsQuery {
 }
 
 impl Partial {
+    /// Counts the values of some span attributes of compared spans: of each of [`ComparedSpans::rows`] one row.
+    ///
+    /// # Errors
+    /// As [`MetricsQuery::observe`].
+    pub fn observe_attributes(
+        &mut self,
+        attributes: &BTreeMap<String, AttributeValues>,
+        spans: &ComparedSpans,
+    ) -> Result<(), EvalError> {
+        let max = self.samples_each();
+        for body in &mut self.bodies {
+            let seen = body.observe_attributes(attributes, spans, max);
+            seen.map_err(|error| in_all(error, self.samples_max))?;
+        }
+        Ok(())
+    }
+
     /// Adds another part of the same answer.
     ///
     /// # Errors
