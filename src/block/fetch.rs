@@ -20,6 +20,9 @@ use super::promote::Promoted;
 use crate::scan::ScanCost;
 use crate::store::keys::{self, BlockObject};
 
+/// Requests for rows of all columns: with its filter, its index and its resources, a block takes five for a trace by id.
+const WHOLE_ROWS_REQUESTS: usize = 2;
+
 /// What to read of one Parquet object of a block.
 pub(super) struct Fetch<'a> {
     pub object: BlockObject,
@@ -62,7 +65,10 @@ impl Block {
         let plans = GroupPlan::all(metadata.metadata(), &columns, &row_groups, selection)?;
         let ranges: Vec<_> = plans.iter().flat_map(GroupPlan::ranges).collect();
         let key = keys::block(&self.tenant, self.id, object);
-        let parts = self.store.get_ranges(&key, &ranges).await?;
+        // A few whole rows are a little of each column.
+        let is_whole = columns.len() == leaves;
+        let requests_max = if is_whole { WHOLE_ROWS_REQUESTS } else { usize::MAX };
+        let parts = self.store.get_ranges_in(&key, &ranges, requests_max).await?;
         cost.requests += 1;
         cost.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         Ok(Fetched { metadata: metadata.clone(), columns, plans, parts })

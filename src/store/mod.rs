@@ -194,7 +194,20 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Truncated`] or [`Error::Refused`] where a range reaches past the end.
     pub async fn get_ranges(&self, key: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-        let joined = ranges::join(ranges);
+        self.get_ranges_in(key, ranges, usize::MAX).await
+    }
+
+    /// As [`Store::get_ranges`], in at most `requests_max` requests where no gap is wider than 1 MiB, whatever is read for nothing.
+    ///
+    /// # Errors
+    /// As for [`Store::get_ranges`].
+    pub async fn get_ranges_in(
+        &self,
+        key: &Path,
+        ranges: &[Range<u64>],
+        requests_max: usize,
+    ) -> Result<Vec<Bytes>, Error> {
+        let joined = ranges::join(ranges, requests_max);
         // Owned ranges: a closure over borrowed ones makes the future not `Send` in general.
         let requests: Vec<_> =
             joined.iter().cloned().map(|range| self.get_range(key, range)).collect();

@@ -4,7 +4,8 @@
 //! what is read that nobody wants is time on the wire, memory and, across zones, money. So two ranges are read together where the
 //! gap between them is smaller than that, the smallest gaps first, as long as what is read for nothing stays below what is wanted:
 //! a call reads at most twice the bytes that it was asked for. Small calls may waste one request's worth all the same: there the
-//! requests are what counts.
+//! requests are what counts. Who wants a little of everything, as a look-up of one trace in all columns, may ask for few requests instead
+//! of few bytes: then more gaps are read through, up to [`FEW_GAP_MAX`].
 
 use std::ops::Range;
 
@@ -13,16 +14,19 @@ use bytes::Bytes;
 /// What a request costs, in bytes: wider gaps are left out, and so many may always be read for nothing.
 const REQUEST_BYTES: u64 = 512 << 10;
 
+/// Wider gaps are not read through for the sake of fewer requests.
+const FEW_GAP_MAX: u64 = 1 << 20;
+
 /// Ranges are not joined into more than this, so that large reads go in parallel.
 const JOINED_BYTES_MAX: u64 = 16 << 20;
 
 /// Requests of one call that run at once.
 pub(super) const PARALLEL_MAX: usize = 10;
 
-/// The ranges to read, sorted and without overlap, of which each of `ranges` is inside one.
-pub(super) fn join(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+/// The ranges to read, sorted and without overlap, of which each of `ranges` is inside one: if it can be, no more than `requests_max`.
+pub(super) fn join(ranges: &[Range<u64>], requests_max: usize) -> Vec<Range<u64>> {
     let pieces = without_overlap(ranges);
-    let read_through = gaps_read_through(&pieces);
+    let read_through = gaps_read_through(&pieces, requests_max);
     let mut joined: Vec<Range<u64>> = Vec::with_capacity(pieces.len());
     for (place, piece) in pieces.into_iter().enumerate() {
         match joined.last_mut() {
@@ -51,18 +55,21 @@ fn without_overlap(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 }
 
 /// Of the gaps between pieces, which are read too.
-fn gaps_read_through(pieces: &[Range<u64>]) -> Vec<bool> {
+fn gaps_read_through(pieces: &[Range<u64>], requests_max: usize) -> Vec<bool> {
     let wanted: u64 = pieces.iter().map(|piece| piece.end - piece.start).sum();
     let gaps = pieces.windows(2).map(|pair| pair[1].start - pair[0].end);
     let mut smallest_first: Vec<(u64, usize)> = gaps.zip(0..).collect();
     smallest_first.sort_unstable();
     let mut read_through = vec![false; smallest_first.len()];
     let mut room = wanted.max(REQUEST_BYTES);
+    let mut requests = pieces.len();
     for (gap, place) in smallest_first {
-        if gap > REQUEST_BYTES || gap > room {
+        let is_cheap = gap <= REQUEST_BYTES && gap <= room;
+        if !is_cheap && (requests <= requests_max || gap > FEW_GAP_MAX) {
             break;
         }
-        room -= gap;
+        room = room.saturating_sub(gap);
+        requests -= 1;
         read_through[place] = true;
     }
     read_through
@@ -88,7 +95,7 @@ mod tests {
     use super::*;
 
     fn joined(asked: &[Range<u64>]) -> Vec<(u64, u64)> {
-        join(asked).iter().map(|range| (range.start, range.end)).collect()
+        join(asked, usize::MAX).iter().map(|range| (range.start, range.end)).collect()
     }
 
     #[test]
@@ -111,14 +118,17 @@ mod tests {
             .map(|page| page / 2 * 460 * kib + page % 2 * 110 * kib)
             .map(|start| start..start + 100 * kib)
             .collect();
-        let read = join(&pages);
+        let read = join(&pages, usize::MAX);
         assert_eq!(read.len(), 3);
         assert_eq!(read[2], 9 * 460 * kib..9 * 460 * kib + 210 * kib);
         // Of small things as much is read for nothing as a request costs, and not more.
         let small: Vec<Range<u64>> =
             (0..9).map(|page| page * 120 * kib).map(|s| s..s + 1).collect();
-        assert_eq!(join(&small[..5]).len(), 1);
-        assert_eq!(join(&small).len(), 5);
+        assert_eq!(join(&small[..5], usize::MAX).len(), 1);
+        assert_eq!(join(&small, usize::MAX).len(), 5);
+        // Unless few requests are asked for.
+        assert_eq!(join(&small, 2).len(), 2);
+        assert_eq!(join(&[0..1, 9 << 20..10 << 20], 1).len(), 2);
     }
 
     proptest! {
@@ -131,7 +141,7 @@ mod tests {
             // The byte at each offset is a function of the offset.
             let byte = |at: u64| at.to_le_bytes()[0] ^ at.to_le_bytes()[1];
             let ranges: Vec<_> = asked.iter().map(|(start, len)| *start..start + len).collect();
-            let joined = join(&ranges);
+            let joined = join(&ranges, usize::MAX);
             let bytes = |ranges: &[Range<u64>]| -> u64 { ranges.iter().map(|r| r.end - r.start).sum() };
             let (wanted, read) = (bytes(&without_overlap(&ranges)), bytes(&joined));
             prop_assert!(read <= wanted + wanted.max(REQUEST_BYTES), "{} for {}", read, wanted);
