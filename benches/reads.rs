@@ -4,6 +4,9 @@
 //! over 10,000 small blocks, unless it is told otherwise.
 //! A round is a request that was sent after the answer of another.
 
+#![expect(clippy::print_stdout, reason = "a command that prints a table")]
+
+#[expect(dead_code, reason = "other benches use the rest")]
 mod data;
 #[path = "../tests/watched/mod.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
@@ -181,6 +184,8 @@ impl Bench {
     async fn fill(blocks: u64, spans: usize) -> anyhow::Result<(Self, Wanted)> {
         let bench = Self::over(Watched::bucket(), blocks)?;
         let (ingester, cpu) = (bench.ingester.clone(), bench.cpu.clone());
+        // Before, no file of the log is let go.
+        ingester.recover().await?;
         let distributor = Distributor::new(ingester.clone(), cpu, distributor::Metrics::default());
         let mut wanted = None;
         for block in 0..blocks {

@@ -140,10 +140,10 @@ async fn a_slow_read_is_sent_again_where_that_is_asked_for() {
     store.put(&key, bytes::Bytes::from_static(b"slow")).await.unwrap();
     let hedge = Hedge { at: Duration::from_millis(20), up_to: 2 };
     let hedged = store.clone().with_hedge(hedge);
-    bucket.slow(Duration::from_secs(3600), vec![0]);
+    bucket.slow(Duration::from_hours(1), vec![0]);
     assert_eq!(hedged.get(&key).await.unwrap(), &b"slow"[..]);
     assert_eq!(store.counters().get.hedged(), 1);
-    bucket.slow(Duration::from_secs(3600), vec![0]);
+    bucket.slow(Duration::from_hours(1), vec![0]);
     assert_eq!(hedged.get_range(&key, 1..3).await.unwrap(), &b"lo"[..]);
     let get = &store.counters().get;
     assert_eq!((get.hedged(), get.requests(), get.errors()), (2, 4, 0));
@@ -200,7 +200,7 @@ async fn packs_that_are_merged_deleted_or_damaged_cost_no_answer() {
     assert_ne!(before, after);
     let told = ask(&reader, 300).await;
     assert_eq!(told.maybe.len() + told.unknown.len(), 24, "the old pack, as it was listed");
-    house.clock.advance(Duration::from_secs(60));
+    house.clock.advance(Duration::from_mins(1));
     assert_eq!(ask(&reader, 300).await.maybe.len(), 1);
     assert_eq!(found(&house.querier, id(300)).await, 1);
     // Damaged: every block is asked itself.

@@ -98,7 +98,9 @@ impl PackWriter {
         self.close_page();
         let Self { mut body, pages, open: _, entries } = self;
         let directory_at = body.len();
-        blocks.iter().for_each(|id| body.extend_from_slice(id.as_bytes()));
+        for id in blocks {
+            body.extend_from_slice(id.as_bytes());
+        }
         for PageInfo { first_key, bytes, entries, crc32c } in &pages {
             let length = u32::try_from(bytes.end - bytes.start).expect("a page has some KiB");
             body.extend_from_slice(&first_key.to_le_bytes());
