@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use traceql_grammar::go_duration;
 
-use crate::columns::{AttributeValues, Batch, Projection};
+use crate::columns::{AttributeValues, Batch, Projection, Resource};
 use crate::failure::Failure;
-use crate::trace::Scalar;
+use crate::trace::{Scalar, Value};
 
 /// A question to a [`SpanSource`].
 #[derive(Debug, Clone)]
@@ -72,6 +73,32 @@ pub enum NeedValue {
     Int(i64),
     Double(f64),
     Bool(bool),
+}
+
+/// What an index may have counted, so that its values are known without reading spans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Counted {
+    /// The spans of each resource, which tell the values of its and its scope's attributes.
+    Resources,
+    /// Values of an attribute, and of an unscoped one also the spans of each resource that have none of their own.
+    Attribute {
+        scope: NeedScope,
+        key: String,
+    },
+    /// Texts.
+    Name,
+    StatusMessage,
+    EventName,
+    /// OTLP's numbers.
+    Status,
+    Kind,
+}
+
+/// How often each value comes; arrays are not among them. Values and resources come in no order, and may come twice.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    pub values: Vec<(Value, u64)>,
+    pub resources: Vec<(Arc<Resource>, u64)>,
 }
 
 /// A part of a source that is read at once: some row groups of a block, or some live traces.

@@ -15,6 +15,9 @@ const ENTRY_BYTES: usize = 36;
 const TAIL_BYTES: usize = 16;
 const FLAG_ZSTD: u32 = 1;
 
+/// zstd's: sections are small, and read often.
+const SECTION_LEVEL: i32 = 6;
+
 /// Largest section after inflating: a directory of 64 million traces.
 const SECTION_BYTES_MAX: u64 = 1 << 30;
 
@@ -34,6 +37,10 @@ pub(super) enum Section {
     Shared = 6,
     /// A `Coverage` message: which spans of the writer's WAL are in the block.
     WalCoverage = 7,
+    /// Filters of value hashes, named by the zones: see `hashes.rs`.
+    ValueFilters = 8,
+    /// How often each value comes: see `values.rs`.
+    Values = 9,
 }
 
 /// Builds the object.
@@ -51,18 +58,29 @@ impl IndexWriter {
 
     /// Adds a section, compressed if that makes it smaller.
     pub(super) fn add(&mut self, section: Section, plain: &[u8]) -> Result<(), Error> {
-        let packed = zstd::bulk::compress(plain, 1).map_err(Error::Zstd)?;
-        let (flags, stored) =
-            if packed.len() < plain.len() { (FLAG_ZSTD, &packed[..]) } else { (0, plain) };
+        let packed = zstd::bulk::compress(plain, SECTION_LEVEL).map_err(Error::Zstd)?;
+        if packed.len() < plain.len() {
+            self.put(section, FLAG_ZSTD, &packed, plain.len());
+        } else {
+            self.add_as_is(section, plain);
+        }
+        Ok(())
+    }
+
+    /// Adds a section that readers look into where it lies.
+    pub(super) fn add_as_is(&mut self, section: Section, bytes: &[u8]) {
+        self.put(section, 0, bytes, bytes.len());
+    }
+
+    fn put(&mut self, section: Section, flags: u32, stored: &[u8], plain_bytes: usize) {
         self.table.extend_from_slice(&(section as u32).to_le_bytes());
         self.table.extend_from_slice(&flags.to_le_bytes());
         self.table.extend_from_slice(&(self.body.len() as u64).to_le_bytes());
         self.table.extend_from_slice(&(stored.len() as u64).to_le_bytes());
-        self.table.extend_from_slice(&(plain.len() as u64).to_le_bytes());
+        self.table.extend_from_slice(&(plain_bytes as u64).to_le_bytes());
         self.table.extend_from_slice(&crc32c(stored).to_le_bytes());
         self.body.extend_from_slice(stored);
         self.sections += 1;
-        Ok(())
     }
 
     pub(super) fn finish(self) -> Bytes {

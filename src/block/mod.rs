@@ -10,7 +10,7 @@
 //! | `traces.parquet` | one row per trace, in the order of their spans |
 //! | `resources.parquet` | one row per distinct (resource, scope) |
 //! | `bloom-<shard>` | trace ids that are possibly here: see `bloom.rs` |
-//! | `index` | trace directory, the Parquet files' tails, zone maps, key catalog: see `index.rs`, `zones.rs` |
+//! | `index` | trace directory, the Parquet files' tails, zone maps, key catalog, value filters and counts: see `index.rs`, `zones.rs`, `hashes.rs`, `values.rs` |
 //! | `meta.json` | for people and for rebuilding a manifest; decides nothing |
 //!
 //! **Row order** of `spans.parquet`: traces by (minute of their start, root service, root name, trace id); inside a trace the depth-first
@@ -55,11 +55,14 @@
 
 mod arrays;
 mod bloom;
+mod counts;
 mod fetch;
 mod fill;
 mod flat;
+mod hashes;
 mod header;
 mod index;
+mod keys;
 mod levels;
 mod nested;
 mod open;
@@ -74,11 +77,14 @@ mod select;
 mod source;
 mod survey;
 mod tables;
+mod tally;
 mod traces;
+mod values;
 mod write;
 mod zones;
 
 pub use bloom::crc32c;
+pub use counts::KnownCounts;
 pub use open::{Block, Blocks, Place};
 pub use write::{Facts, Written, write};
 pub use zones::{CatalogKey, KeyScope, Zone, Zones};

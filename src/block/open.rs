@@ -1,6 +1,7 @@
 //! Blocks opened and kept: the decoded index of each, its resources and trace table.
 
-use std::hash::Hash;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -71,9 +72,13 @@ pub struct Block {
 
 /// The decoded `index` object.
 pub(super) struct Index {
+    /// Of the whole object, which sections are slices of.
+    stored_bytes: usize,
     directory: Bytes,
     shared: Bytes,
     wal_coverage: Bytes,
+    /// The section `Values`, as it is stored.
+    pub values: Bytes,
     pub zones: Zones,
     pub catalog: Catalog,
     pub spans: ArrowReaderMetadata,
@@ -168,13 +173,16 @@ impl Blocks {
 
 impl Index {
     fn decode(object: Bytes) -> Result<Self, Error> {
+        let stored_bytes = object.len();
         let reader = IndexReader::open(object)?;
         let zones = Zones::decode(reader.section(Section::Zones)?)?;
         Ok(Self {
+            stored_bytes,
             directory: reader.section(Section::Directory)?,
             shared: reader.section(Section::Shared)?,
             wal_coverage: reader.section(Section::WalCoverage)?,
-            catalog: Catalog::of(&zones),
+            values: reader.section(Section::Values)?,
+            catalog: Catalog::of(&zones, reader.section(Section::ValueFilters)?),
             zones,
             spans: metadata(&reader.section(Section::SpansTail)?)?,
             traces: metadata(&reader.section(Section::TracesTail)?)?,
@@ -194,7 +202,7 @@ impl Index {
             .sum();
         let zones = self.zones.encoded_len() * 4;
         // A trace table takes about 80 bytes a trace; resources are kept as they came and decoded.
-        (self.directory.len() + traces * 80 + metadata + zones) as u64
+        (self.stored_bytes + self.directory.len() + traces * 80 + metadata + zones) as u64
             + resources.unsigned_abs() * 3
     }
 }
@@ -246,6 +254,16 @@ impl Block {
             .take_while(|place| fold_at(*place) == fold)
             .map(|place| self.place(place))
             .collect()
+    }
+
+    /// The units that some trace lies in whose id folds like one of these.
+    pub fn units_with<S: BuildHasher>(&self, folds: &HashSet<u64, S>) -> BTreeSet<usize> {
+        let units = &self.index.zones.units;
+        let places = folds.iter().flat_map(|fold| self.places_of_fold(*fold));
+        let unit_of = |place: Place| {
+            units.partition_point(|unit| unit.first_row <= place.first_row).saturating_sub(1)
+        };
+        places.map(unit_of).collect()
     }
 
     fn place(&self, place: usize) -> Place {

@@ -51,6 +51,12 @@ impl ResourceKeys {
         &self.all
     }
 
+    /// The place in [`ResourceKeys::all`], which is the row in `resources.parquet`.
+    pub(super) fn place_of(&self, resource: &Resource) -> Option<usize> {
+        let key = self.key_of(resource);
+        self.all.binary_search_by_key(&key, |(key, _)| *key).ok()
+    }
+
     pub(super) fn key_of(&self, resource: &Resource) -> u64 {
         let hash = resource.hash();
         let is_it = |(moved, _): &&(Arc<Resource>, u64)| {

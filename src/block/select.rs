@@ -262,7 +262,7 @@ impl Block {
         let wanted = Wanted::of(projection, |scope, key| {
             let found = self.index.catalog.find(scope, key);
             found.is_some_and(|key| self.index.zones.keys[key as usize].rest)
-                || self.index.catalog.is_unlisted(scope, key)
+                || self.index.catalog.is_incomplete(scope)
         });
         let schema = self.index.spans.parquet_schema();
         let leaves = schema

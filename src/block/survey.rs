@@ -1,120 +1,201 @@
-//! Zone maps and the key catalog, taken while a block is written.
+//! Zone maps, value filters, value counts and the key catalog, taken while a block is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use prost::Message;
+
+use super::Error;
+use super::hashes::{BITS_MAX, BITS_MIN, FilterWriter};
+use super::index::{IndexWriter, Section};
+use super::keys::{Keys, Seen, UnitResources};
 use super::order::UnitPlan;
 use super::promote::Scope;
-use super::source::{RestEntries, Source};
-use super::zones::{
-    CatalogKey, KEYS_MAX, KeyScope, KeyZone, NumberRange, TextSet, VALUE_BYTES_MAX, VALUES_MAX,
-    Zone, Zones,
-};
-use crate::columns::gather::{NOWHERE, Owners};
-use crate::columns::{DUPLICATE, Layout, Resource, RestType, ScalarType, ScalarValues};
-use crate::trace::Value;
+use super::resources::ResourceKeys;
+use super::source::Source;
+use super::tally::{Counter, Tally};
+use super::values::{Subject, ValuesWriter};
+use super::zones::{CatalogKey, KEYS_MAX, KeyScope, KeyZone, Zone, Zones};
+use crate::columns::gather::NOWHERE;
+use crate::columns::{EMPTY, Layout, NO_STATUS, Resource, Spans};
 
 /// OTLP's status code for an error.
 const STATUS_ERROR: i32 = 2;
 
-/// Collects the zones of a block, unit by unit.
-#[derive(Default)]
-pub(super) struct Survey {
+/// Filters of a unit take at most one byte in so many of those of its spans.
+const FILTER_SHARE: usize = 112;
+
+/// A filter of more numbers comes after those of texts: few are asked for by equality.
+const FEW_NUMBERS: usize = 128;
+
+/// So many bytes they may always take.
+const FILTER_BYTES_MIN: usize = 16 * 1024;
+
+/// Collects what an index says of the spans of a block, unit by unit.
+pub(super) struct Survey<'a> {
+    resources: &'a ResourceKeys,
     keys: BTreeMap<(KeyScope, String), u32>,
     zones: Zones,
+    filters: FilterWriter,
+    values: ValuesWriter,
     incomplete: BTreeSet<KeyScope>,
 }
 
-/// The keys of one unit, at most [`KEYS_MAX`]: a flood of keys must not fill memory and index.
+/// The values of one unit that are no attributes.
 #[derive(Default)]
-struct Keys {
-    seen: BTreeMap<(KeyScope, String), Seen>,
-    /// Scopes of which some key is left out.
-    incomplete: BTreeSet<KeyScope>,
+struct Intrinsics<'a> {
+    names: Tally<'a>,
+    status: Tally<'a>,
+    kind: Tally<'a>,
+    messages: Tally<'a>,
+    event_names: Tally<'a>,
 }
 
-impl Keys {
-    fn get(&mut self, scope: KeyScope, key: &str) -> Option<&mut Seen> {
-        let key = (scope, key.to_owned());
-        if self.seen.len() >= KEYS_MAX && !self.seen.contains_key(&key) {
-            self.incomplete.insert(scope);
-            return None;
+impl<'a> Survey<'a> {
+    pub(super) fn of(resources: &'a ResourceKeys) -> Self {
+        Self {
+            resources,
+            keys: BTreeMap::new(),
+            zones: Zones::default(),
+            filters: FilterWriter::default(),
+            values: ValuesWriter::default(),
+            incomplete: BTreeSet::new(),
         }
-        Some(self.seen.entry(key).or_default())
     }
-}
 
-/// One key of one unit.
-struct Seen {
-    present: u64,
-    types: u32,
-    rest: bool,
-    other: bool,
-    /// `None` once there are too many.
-    texts: Option<BTreeSet<String>>,
-    min: Option<f64>,
-    max: Option<f64>,
-    nan: bool,
-    bools: u32,
-}
-
-impl Survey {
-    /// Takes in a unit; its row groups follow those taken in before. The sources are the unit's row groups.
-    pub(super) fn add(&mut self, layout: &Layout, unit: &UnitPlan, sources: &[Source<'_>]) {
+    /// Takes in a unit, which takes `stored_bytes` of the file; its row groups follow those taken in before. The sources are the
+    /// unit's row groups.
+    pub(super) fn add(
+        &mut self,
+        layout: &Layout,
+        unit: &UnitPlan,
+        sources: &[Source<'_>],
+        stored_bytes: usize,
+    ) {
         let mut zone = frame(layout, unit);
         zone.first_row_group =
             self.zones.units.last().map_or(0, |z| z.first_row_group + z.row_groups);
         zone.row_groups = u32::try_from(unit.row_groups.len()).expect("few row groups");
+        let resources = self.resources_of(sources);
+        let mut intrinsics = Intrinsics::default();
         let mut keys = Keys::default();
-        let mut names = Some(BTreeSet::new());
-        let mut resources: HashMap<u64, (&Resource, u64), foldhash::fast::FixedState> =
-            HashMap::default();
-        (zone.duration_min, zone.duration_max) = (u64::MAX, 0);
+        let used = self.resources.all().iter().zip(&resources.spans);
+        for ((_, resource), spans) in used.filter(|(_, spans)| **spans > 0) {
+            keys.add_resource(resource, *spans);
+        }
+        let owners: Vec<_> = sources
+            .iter()
+            .flat_map(|source| {
+                [Scope::Span, Scope::Event, Scope::Link]
+                    .map(|scope| (source, scope, source.owners(scope)))
+            })
+            .collect();
+        for (source, scope, owners) in &owners {
+            keys.add_scope(source, owners, *scope, &resources);
+        }
         for source in sources {
-            let mut known_names: Vec<Vec<bool>> =
-                source.chunks.iter().map(|spans| vec![false; spans.pool.len()]).collect();
-            let mut spans_of: Vec<Vec<u64>> =
-                source.chunks.iter().map(|spans| vec![0; spans.resources.len()]).collect();
-            for row in source.rows {
-                let (spans, at) = (source.chunks[row.chunk as usize], row.row as usize);
-                let duration = spans.duration(at);
-                zone.duration_min = zone.duration_min.min(duration);
-                zone.duration_max = zone.duration_max.max(duration);
-                zone.errors += u64::from(spans.status[at] == STATUS_ERROR);
-                spans_of[row.chunk as usize][spans.resource[at] as usize] += 1;
-                let known = &mut known_names[row.chunk as usize][spans.name[at] as usize];
-                if !std::mem::replace(known, true) {
-                    add_name(&mut names, spans.pool.text(spans.name[at]));
-                }
-            }
-            for (spans, counts) in source.chunks.iter().zip(spans_of) {
-                let counted = spans.resources.iter().zip(counts).filter(|(_, count)| *count > 0);
-                for (resource, count) in counted {
-                    resources.entry(resource.hash()).or_insert((&**resource, 0)).1 += count;
-                }
-            }
-            for scope in [Scope::Span, Scope::Event, Scope::Link] {
-                survey_scope(source, scope, &mut keys);
-            }
+            intrinsics.add(source, &mut zone);
         }
-        for (resource, spans) in resources.into_values() {
-            let view = resource.view();
-            survey_values(&view.attributes, KeyScope::Resource, spans, &mut keys);
-            survey_values(&view.scope_attributes, KeyScope::Instrumentation, spans, &mut keys);
+        self.finish_unit(zone, keys, &intrinsics, &resources.spans, stored_bytes);
+    }
+
+    fn resources_of(&self, sources: &[Source<'_>]) -> UnitResources<'a> {
+        let all = self.resources.all();
+        let chunks = sources.first().map_or(&[][..], |source| source.chunks);
+        // Those that no row of the block has are nowhere, and are not looked up.
+        let place =
+            |resource: &Arc<Resource>| self.resources.place_of(resource).unwrap_or(usize::MAX);
+        let places: Vec<Vec<usize>> =
+            chunks.iter().map(|chunk| chunk.resources.iter().map(place).collect()).collect();
+        let mut spans = vec![0; all.len()];
+        for row in sources.iter().flat_map(|source| source.rows) {
+            let chunk = row.chunk as usize;
+            let resource = chunks[chunk].resource[row.row as usize];
+            spans[places[chunk][resource as usize]] += 1;
         }
-        zone.names = names.map(|names| TextSet { values: names.into_iter().collect() });
+        let used = all.iter().zip(&spans).filter(|(_, spans)| **spans > 0);
+        let attributes = used.flat_map(|((_, resource), _)| &resource.view().attributes);
+        let keys = attributes.map(|(key, _)| key.as_str()).collect();
+        UnitResources { spans, places, keys }
+    }
+
+    fn finish_unit(
+        &mut self,
+        mut zone: Zone,
+        keys: Keys<'_>,
+        intrinsics: &Intrinsics<'_>,
+        resources: &[u64],
+        stored_bytes: usize,
+    ) {
+        let unit = u32::try_from(self.zones.units.len()).expect("fewer units than row groups");
+        self.values.add_resources(unit, resources);
+        intrinsics.list(&mut self.values, unit);
         let Keys { seen, incomplete } = keys;
         self.incomplete.extend(incomplete);
-        zone.keys = seen.into_iter().filter_map(|(key, seen)| self.key_zone(key, seen)).collect();
+        zone.names = intrinsics.names.text_set();
+        let mut wanted: Vec<(Wanted, Vec<u64>)> = Vec::new();
+        if zone.names.is_none() {
+            wanted.push((Wanted::Names, intrinsics.names.text_hashes()));
+        }
+        for (key, seen) in seen {
+            let Some(key) = self.catalog(key, &seen) else { continue };
+            self.values.add(Subject::Key(key), unit, &seen.tally, seen.resources.as_deref());
+            let place = zone.keys.len();
+            let texts = seen.tally.text_set();
+            if texts.is_none() {
+                wanted.push((Wanted::Texts(place), seen.tally.text_hashes()));
+            }
+            wanted.extend(seen.tally.number_hashes().map(|all| (Wanted::Numbers(place), all)));
+            zone.keys.push(KeyZone {
+                key,
+                present: seen.present,
+                texts,
+                numbers: seen.tally.range(),
+                other: seen.other,
+                bools: seen.tally.bool_bits(),
+                ..KeyZone::default()
+            });
+        }
+        self.add_filters(&mut zone, wanted, stored_bytes);
         self.zones.units.push(zone);
     }
 
-    pub(super) fn finish(mut self) -> Zones {
-        self.zones.incomplete = self.incomplete.iter().map(|scope| *scope as i32).collect();
-        self.zones
+    /// Adds filters. Each value gets as many bits as there is room for; if that is too little, the largest filters are left out. Large
+    /// ones of numbers get what is left over.
+    fn add_filters(&mut self, zone: &mut Zone, mut wanted: Vec<(Wanted, Vec<u64>)>, stored: usize) {
+        let is_extra = |(wanted, hashes): &(Wanted, Vec<u64>)| {
+            matches!(wanted, Wanted::Numbers(_)) && hashes.len() > FEW_NUMBERS
+        };
+        wanted.sort_by_key(|wanted| (is_extra(wanted), wanted.1.len()));
+        let end = self.filters.len() + (stored / FILTER_SHARE).max(FILTER_BYTES_MIN);
+        let counted = wanted.iter().filter(|wanted| !is_extra(wanted));
+        let values: usize = counted.map(|(_, hashes)| hashes.len()).sum();
+        let bits = (end - self.filters.len()) * 8 / values.max(1);
+        let bits = bits.clamp(BITS_MIN, BITS_MAX);
+        for (wanted, hashes) in wanted {
+            if self.filters.len() + FilterWriter::bytes_for(hashes.len(), bits) > end {
+                break;
+            }
+            let filter = self.filters.add(&hashes, bits);
+            match wanted {
+                Wanted::Names => zone.name_filter = filter,
+                Wanted::Texts(key) => zone.keys[key].text_filter = filter,
+                Wanted::Numbers(key) => zone.keys[key].number_filter = filter,
+            }
+        }
     }
 
-    fn key_zone(&mut self, (scope, key): (KeyScope, String), seen: Seen) -> Option<KeyZone> {
-        let Seen { present, types, rest, other, texts, min, max, nan, bools } = seen;
+    /// Writes the sections.
+    pub(super) fn finish(mut self, index: &mut IndexWriter) -> Result<(), Error> {
+        self.zones.incomplete = self.incomplete.iter().map(|scope| *scope as i32).collect();
+        index.add(Section::Zones, &self.zones.encode_to_vec())?;
+        index.add_as_is(Section::ValueFilters, &self.filters.finish());
+        index.add_as_is(Section::Values, &self.values.finish()?);
+        Ok(())
+    }
+
+    /// The number of a key in the catalog, with what a unit adds to it.
+    fn catalog(&mut self, (scope, key): (KeyScope, String), seen: &Seen<'_>) -> Option<u32> {
         let known = self.keys.get(&(scope, key.clone())).copied();
         let index = match known {
             Some(index) => index,
@@ -131,18 +212,69 @@ impl Survey {
             }
         };
         let catalog = &mut self.zones.keys[index as usize];
-        catalog.present += present;
-        catalog.types |= types;
-        catalog.rest |= rest;
-        let numbers = min.zip(max).map(|(min, max)| NumberRange { min, max });
-        Some(KeyZone {
-            key: index,
-            present,
-            texts: texts.map(|texts| TextSet { values: texts.into_iter().collect() }),
-            numbers,
-            other: other || nan,
-            bools,
-        })
+        catalog.present += seen.present;
+        catalog.types |= seen.types;
+        catalog.rest |= seen.rest;
+        Some(index)
+    }
+}
+
+/// What a filter is for: of a key, by its place in the zone.
+enum Wanted {
+    Names,
+    Texts(usize),
+    Numbers(usize),
+}
+
+impl<'a> Intrinsics<'a> {
+    /// Takes in a row group, and what the zone says of its numbers.
+    fn add(&mut self, source: &Source<'a>, zone: &mut Zone) {
+        let counters = || -> Vec<Counter> {
+            source.chunks.iter().map(|spans| Counter::of(spans.pool.len())).collect()
+        };
+        let (mut names, mut messages) = (counters(), counters());
+        for row in source.rows {
+            let (spans, at) = (source.chunks[row.chunk as usize], row.row as usize);
+            let duration = spans.duration(at);
+            zone.duration_min = zone.duration_min.min(duration);
+            zone.duration_max = zone.duration_max.max(duration);
+            let status = if spans.status[at] == NO_STATUS { 0 } else { spans.status[at] };
+            zone.errors += u64::from(status == STATUS_ERROR);
+            self.status.add_int(i64::from(status), 1);
+            self.kind.add_int(i64::from(spans.kind[at]), 1);
+            names[row.chunk as usize].add(spans.name[at]);
+            if spans.status_message[at] != EMPTY {
+                messages[row.chunk as usize].add(spans.status_message[at]);
+            }
+        }
+        drain(&mut self.names, source.chunks, &mut names);
+        drain(&mut self.messages, source.chunks, &mut messages);
+        for ((spans, places), counter) in
+            source.chunks.iter().zip(&source.events.places).zip(&mut names)
+        {
+            let laid_out = spans.events.name.iter().zip(places).filter(|(_, at)| **at != NOWHERE);
+            laid_out.for_each(|(name, _)| counter.add(*name));
+        }
+        drain(&mut self.event_names, source.chunks, &mut names);
+    }
+
+    fn list(&self, values: &mut ValuesWriter, unit: u32) {
+        let Self { names, status, kind, messages, event_names } = self;
+        for (subject, tally) in [
+            (Subject::Name, names),
+            (Subject::Status, status),
+            (Subject::Kind, kind),
+            (Subject::StatusMessage, messages),
+            (Subject::EventName, event_names),
+        ] {
+            values.add(subject, unit, tally, None);
+        }
+    }
+}
+
+fn drain<'a>(into: &mut Tally<'a>, chunks: &[&'a Spans], counters: &mut [Counter]) {
+    for (spans, counter) in chunks.iter().zip(counters) {
+        counter.drain().for_each(|(code, count)| into.add_text(spans.pool.text(code), count));
     }
 }
 
@@ -158,149 +290,7 @@ fn frame(layout: &Layout, unit: &UnitPlan) -> Zone {
         trace_start_min: starts.iter().min().copied().unwrap_or_default(),
         trace_start_max: starts.iter().max().copied().unwrap_or_default(),
         end_max: ends.iter().max().copied().unwrap_or_default(),
+        duration_min: u64::MAX,
         ..Zone::default()
-    }
-}
-
-fn add_name(names: &mut Option<BTreeSet<String>>, name: &str) {
-    if let Some(set) = names
-        && !set.contains(name)
-    {
-        if set.len() == VALUES_MAX || name.len() > VALUE_BYTES_MAX {
-            *names = None;
-        } else {
-            set.insert(name.to_owned());
-        }
-    }
-}
-
-fn survey_scope(source: &Source<'_>, scope: Scope, keys: &mut Keys) {
-    let key_scope = match scope {
-        Scope::Span => KeyScope::Span,
-        Scope::Event => KeyScope::Event,
-        Scope::Link => KeyScope::Link,
-    };
-    for Owners { attributes, pool, places } in source.owners(scope) {
-        for column in attributes.columns() {
-            let laid_out = |index: &usize| places[column.owners[*index] as usize] != NOWHERE;
-            let indices = (0..column.owners.len()).filter(laid_out);
-            let mut indices = indices.peekable();
-            if indices.peek().is_none() {
-                continue;
-            }
-            let Some(seen) = keys.get(key_scope, pool.text(column.key)) else { continue };
-            let mut seen_codes = [u32::MAX; SEEN_CODES];
-            for index in indices {
-                seen.present += 1;
-                match &column.values {
-                    ScalarValues::String(codes) => {
-                        let code = codes[index];
-                        let known = &mut seen_codes[code as usize % SEEN_CODES];
-                        if *known != code && seen.texts.is_some() {
-                            *known = code;
-                            seen.add_text(pool.text(code));
-                        }
-                    }
-                    #[expect(clippy::cast_precision_loss, reason = "rounded alike when asked")]
-                    ScalarValues::Int(values) => seen.add_number(values[index] as f64),
-                    ScalarValues::Double(values) => seen.add_number(values[index]),
-                    ScalarValues::Bool(values) => seen.add_bool(values[index]),
-                }
-            }
-            seen.types |= type_bit(column.values.scalar_type());
-        }
-    }
-    let RestEntries { pool, entries } = source.rest_of(scope);
-    let (mut facts, mut order) = (HashMap::<u32, RestFacts, Hasher>::default(), Vec::new());
-    for entry in entries.iter().filter(|entry| entry.kind & DUPLICATE == 0) {
-        let fact = facts.entry(entry.key).or_insert_with(|| {
-            order.push(entry.key);
-            RestFacts::default()
-        });
-        let is_untyped = entry.kind >= RestType::Array as u8;
-        fact.present += u64::from(is_untyped);
-        // Or a key past the column bound: its typed value was not counted above.
-        if is_untyped || !entry.is_typed_column {
-            fact.other = true;
-            fact.types |= 1 << (entry.kind & 7);
-        }
-    }
-    for key in order {
-        let Some(seen) = keys.get(key_scope, pool.text(key)) else { continue };
-        let RestFacts { present, other, types } = facts[&key];
-        seen.rest = true;
-        seen.present += present;
-        seen.other |= other;
-        seen.types |= types;
-    }
-}
-
-type Hasher = foldhash::fast::FixedState;
-
-/// Codes of one column that are remembered as looked at, each in one place: common values come again and again.
-const SEEN_CODES: usize = 256;
-
-/// What the entries of one key in `attributes_rest` come to.
-#[derive(Default)]
-struct RestFacts {
-    present: u64,
-    other: bool,
-    types: u32,
-}
-
-fn survey_values(values: &[(String, Value)], scope: KeyScope, spans: u64, keys: &mut Keys) {
-    for (key, value) in values {
-        let Some(seen) = keys.get(scope, key) else { continue };
-        seen.present += spans;
-        seen.types |= 1 << (RestType::of(value) as u8);
-        match value {
-            Value::String(text) => seen.add_text(text),
-            #[expect(clippy::cast_precision_loss, reason = "rounded alike when asked")]
-            Value::Int(value) => seen.add_number(*value as f64),
-            Value::Double(value) => seen.add_number(*value),
-            Value::Bool(value) => seen.add_bool(*value),
-            Value::Empty | Value::Array(_) | Value::Map(_) | Value::Bytes(_) => seen.other = true,
-        }
-    }
-}
-
-fn type_bit(scalar: ScalarType) -> u32 {
-    match scalar {
-        ScalarType::String => 1,
-        ScalarType::Int => 2,
-        ScalarType::Double => 4,
-        ScalarType::Bool => 8,
-    }
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self {
-            present: 0,
-            types: 0,
-            rest: false,
-            other: false,
-            texts: Some(BTreeSet::new()),
-            min: None,
-            max: None,
-            nan: false,
-            bools: 0,
-        }
-    }
-}
-
-impl Seen {
-    fn add_text(&mut self, text: &str) {
-        add_name(&mut self.texts, text);
-    }
-
-    fn add_number(&mut self, number: f64) {
-        self.nan |= number.is_nan();
-        self.min = Some(self.min.map_or(number, |min| min.min(number)));
-        self.max = Some(self.max.map_or(number, |max| max.max(number)));
-    }
-
-    fn add_bool(&mut self, value: bool) {
-        self.bools |= if value { 1 } else { 2 };
     }
 }

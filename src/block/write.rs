@@ -12,7 +12,6 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
-use prost::Message;
 
 use super::arrays::{self, Column};
 use super::index::{IndexWriter, Section};
@@ -72,7 +71,7 @@ pub fn write(chunks: &[&Spans], layout: &Layout, facts: &Facts) -> Result<Writte
     index.add(Section::SpansTail, &spans.tail())?;
     index.add(Section::TracesTail, &traces.tail())?;
     index.add(Section::ResourcesTail, &table.tail())?;
-    index.add(Section::Zones, &survey.finish().encode_to_vec())?;
+    survey.finish(&mut index)?;
     index.add(
         Section::Shared,
         &facts.shared.iter().flat_map(|f| f.to_le_bytes()).collect::<Vec<_>>(),
@@ -141,12 +140,12 @@ fn write_table(batch: &RecordBatch) -> Result<File, Error> {
     Ok(File { bytes: bytes.into(), metadata })
 }
 
-fn write_spans(
+fn write_spans<'a>(
     chunks: &[&Spans],
     layout: &Layout,
     units: &[UnitPlan],
-    resources: &ResourceKeys,
-) -> Result<(File, Survey), Error> {
+    resources: &'a ResourceKeys,
+) -> Result<(File, Survey<'a>), Error> {
     let whole = Source::bare(chunks, layout, 0..layout.len());
     let owners = [Scope::Span, Scope::Event, Scope::Link].map(|scope| (scope, whole.owners(scope)));
     let scopes: Vec<_> = owners.iter().map(|(scope, owners)| (*scope, &owners[..])).collect();
@@ -160,9 +159,10 @@ fn write_spans(
     let mut bytes = Vec::with_capacity(layout.len().saturating_mul(SPAN_BYTES_LIKELY));
     let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))?;
     let (mut writer, factory) = writer.into_serialized_writer()?;
-    let mut survey = Survey::default();
+    let mut survey = Survey::of(resources);
     let mut group = 0;
     for unit in units {
+        let before = writer.bytes_written();
         let mut sources = Vec::new();
         for rows in &unit.row_groups {
             let source = Source::of(chunks, layout, rows.clone(), (&promoted, resources));
@@ -170,7 +170,7 @@ fn write_spans(
             group += 1;
             sources.push(source);
         }
-        survey.add(layout, unit, &sources);
+        survey.add(layout, unit, &sources, writer.bytes_written() - before);
     }
     let metadata = writer.close()?;
     Ok((File { bytes: bytes.into(), metadata }, survey))

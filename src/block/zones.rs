@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use bytes::Bytes;
 use prost::Message;
 
+use super::hashes;
 use crate::scan::{Need, NeedScope, NeedValue};
 
 /// Most distinct texts of a key that are listed in a zone; a key with more has no list.
@@ -64,6 +66,9 @@ pub struct Zone {
     pub names: Option<TextSet>,
     #[prost(message, repeated, tag = "14")]
     pub keys: Vec<KeyZone>,
+    /// Hashes of the span names, if there are too many for a list.
+    #[prost(message, optional, tag = "15")]
+    pub name_filter: Option<ValueFilter>,
 }
 
 /// A set of texts, sorted.
@@ -85,15 +90,34 @@ pub struct KeyZone {
     /// All texts, if there are at most 64 and each is short.
     #[prost(message, optional, tag = "3")]
     pub texts: Option<TextSet>,
-    /// Smallest and largest number, ints told as doubles (rounded outwards), if there are numbers and no NaN.
+    /// Smallest and largest number, ints told as doubles, if there are numbers. Of an array each element counts, here and above and
+    /// below.
     #[prost(message, optional, tag = "4")]
     pub numbers: Option<NumberRange>,
-    /// Some value is an array, kvlist, bytes, empty, or in `attributes_rest`: lists and ranges do not speak for it.
+    /// There are values of which lists, ranges and filters say nothing.
     #[prost(bool, tag = "5")]
     pub other: bool,
     /// 1: true occurs; 2: false occurs.
     #[prost(uint32, tag = "6")]
     pub bools: u32,
+    /// Hashes of all texts, if there are too many for a list.
+    #[prost(message, optional, tag = "7")]
+    pub text_filter: Option<ValueFilter>,
+    /// Hashes of all numbers.
+    #[prost(message, optional, tag = "8")]
+    pub number_filter: Option<ValueFilter>,
+}
+
+/// Where in the section `ValueFilters` a filter is: see `hashes.rs`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ValueFilter {
+    #[prost(uint32, tag = "1")]
+    pub first_block: u32,
+    #[prost(uint32, tag = "2")]
+    pub blocks: u32,
+    /// Words of its block in which a value has a bit, 1 to 8.
+    #[prost(uint32, tag = "3")]
+    pub words: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -132,28 +156,30 @@ pub enum KeyScope {
     Instrumentation = 4,
 }
 
-/// Catalog lookup by scope and key.
+/// Catalog lookup by scope and key, and what zones say of values.
 pub struct Catalog {
     index: BTreeMap<(KeyScope, String), u32>,
     incomplete: Vec<KeyScope>,
+    /// The section `ValueFilters`.
+    filters: Bytes,
 }
 
 impl Catalog {
-    pub fn of(zones: &Zones) -> Self {
+    pub fn of(zones: &Zones, filters: Bytes) -> Self {
         let index = (0_u32..)
             .zip(&zones.keys)
             .map(|(place, key)| ((key.scope(), key.key.clone()), place))
             .collect();
-        Self { index, incomplete: zones.incomplete().collect() }
+        Self { index, incomplete: zones.incomplete().collect(), filters }
     }
 
-    /// Whether a key may be there without being listed.
-    pub(super) fn is_unlisted(&self, scope: KeyScope, key: &str) -> bool {
-        self.incomplete.contains(&scope) && self.find(scope, key).is_none()
+    fn may_contain(&self, filter: Option<&ValueFilter>, hash: impl Fn() -> u64) -> bool {
+        filter.is_none_or(|filter| hashes::may_contain(&self.filters, filter, hash()))
     }
 
-    fn is_unsure(&self, scope: NeedScope, key: &str) -> bool {
-        scopes_of(scope).iter().any(|scope| self.is_unlisted(*scope, key))
+    /// Whether a unit of which no zone has a key may have it all the same.
+    pub(super) fn is_incomplete(&self, scope: KeyScope) -> bool {
+        self.incomplete.contains(&scope)
     }
 
     pub fn find(&self, scope: KeyScope, key: &str) -> Option<u32> {
@@ -174,32 +200,37 @@ impl Zone {
             Need::Anything | Need::Trace(_) => true,
             Need::All(needs) => needs.iter().all(|need| self.may_satisfy(catalog, need)),
             Need::Any(needs) => needs.iter().any(|need| self.may_satisfy(catalog, need)),
-            Need::HasAttribute { scope, key } => {
-                catalog.is_unsure(*scope, key)
-                    || self.zones_of(catalog, *scope, key).next().is_some()
-            }
+            Need::HasAttribute { scope, key } => self.may_have(catalog, *scope, key, |_| true),
             Need::Equals { scope, key, value } => {
-                catalog.is_unsure(*scope, key)
-                    || self.zones_of(catalog, *scope, key).any(|zone| zone.may_equal(value))
+                self.may_have(catalog, *scope, key, |zone| zone.may_equal(catalog, value))
             }
-            Need::NameEquals(name) => {
-                self.names.as_ref().is_none_or(|names| names.values.binary_search(name).is_ok())
-            }
+            Need::NameEquals(name) => match &self.names {
+                Some(names) => names.values.binary_search(name).is_ok(),
+                None => catalog.may_contain(self.name_filter.as_ref(), || hashes::of_text(name)),
+            },
             Need::DurationAtLeast(nanos) => self.duration_max >= *nanos,
             Need::DurationAtMost(nanos) => self.duration_min <= *nanos,
             Need::StatusError => self.errors > 0,
         }
     }
 
-    fn zones_of<'a>(
-        &'a self,
+    /// What the unit has of a key.
+    pub(super) fn key(&self, key: u32) -> Option<&KeyZone> {
+        // They ascend by scope and key, not by number.
+        self.keys.iter().find(|zone| zone.key == key)
+    }
+
+    fn may_have(
+        &self,
         catalog: &Catalog,
         scope: NeedScope,
         key: &str,
-    ) -> impl Iterator<Item = &'a KeyZone> {
-        let scopes = scopes_of(scope);
-        let keys: Vec<u32> = scopes.iter().filter_map(|scope| catalog.find(*scope, key)).collect();
-        self.keys.iter().filter(move |zone| keys.contains(&zone.key))
+        passes: impl Fn(&KeyZone) -> bool,
+    ) -> bool {
+        scopes_of(scope).iter().any(|scope| {
+            let zone = catalog.find(*scope, key).and_then(|key| self.key(key));
+            zone.map_or_else(|| catalog.is_incomplete(*scope), &passes)
+        })
     }
 }
 
@@ -215,23 +246,26 @@ fn scopes_of(scope: NeedScope) -> &'static [KeyScope] {
 }
 
 impl KeyZone {
-    fn may_equal(&self, value: &NeedValue) -> bool {
+    fn may_equal(&self, catalog: &Catalog, value: &NeedValue) -> bool {
         if self.other {
             return true;
         }
         match value {
-            NeedValue::String(text) => {
-                self.texts.as_ref().is_none_or(|texts| texts.values.binary_search(text).is_ok())
-            }
-            #[expect(clippy::cast_precision_loss, reason = "the range is rounded outwards alike")]
-            NeedValue::Int(value) => self.may_be(*value as f64),
-            NeedValue::Double(value) => self.may_be(*value),
+            NeedValue::String(text) => match &self.texts {
+                Some(texts) => texts.values.binary_search(text).is_ok(),
+                None => catalog.may_contain(self.text_filter.as_ref(), || hashes::of_text(text)),
+            },
+            #[expect(clippy::cast_precision_loss, reason = "stored ints are rounded alike")]
+            NeedValue::Int(value) => self.may_be(catalog, *value as f64),
+            NeedValue::Double(value) => self.may_be(catalog, *value),
             NeedValue::Bool(value) => self.bools & if *value { 1 } else { 2 } != 0,
         }
     }
 
-    fn may_be(&self, number: f64) -> bool {
-        self.numbers.as_ref().is_some_and(|range| range.min <= number && number <= range.max)
+    fn may_be(&self, catalog: &Catalog, number: f64) -> bool {
+        let within = |range: &NumberRange| range.min <= number && number <= range.max;
+        self.numbers.as_ref().is_some_and(within)
+            && catalog.may_contain(self.number_filter.as_ref(), || hashes::of_number(number))
     }
 }
 
@@ -279,7 +313,7 @@ mod tests {
     #[test]
     fn a_unit_is_ruled_out_only_for_certain() {
         let zones = zones();
-        let (catalog, zone) = (Catalog::of(&zones), &zones.units[0]);
+        let (catalog, zone) = (Catalog::of(&zones, Bytes::new()), &zones.units[0]);
         let equals = |key: &str, value| Need::Equals {
             scope: NeedScope::SpanOrResource,
             key: key.into(),

@@ -141,4 +141,14 @@ impl Sources {
         jobs.sort_by_key(|job| std::cmp::Reverse(job.unit.last_start));
         (jobs, skipped)
     }
+
+    /// The units of live spans that may matter.
+    pub(super) fn live_jobs(&self, scan: &Scan, querier: &Querier) -> Vec<Job> {
+        if !self.pin.has_live() {
+            return Vec::new();
+        }
+        let source: Arc<dyn SpanSource> = Arc::new(self.pin.source(querier.cpu.clone()));
+        let (units, _) = source.units(scan);
+        units.into_iter().map(|unit| Job { source: Arc::clone(&source), unit }).collect()
+    }
 }

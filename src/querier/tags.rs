@@ -1,19 +1,21 @@
 //! Which attributes there are, and which values they have.
 
-use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::names::{Names, Unread, add_names, marks};
 use super::sources::{Job, Sources};
 use super::split::Assembled;
-use super::{Querier, TagNames, TagNamesRequest, TagScope, TagValue, TagValues, TagValuesRequest};
+use super::{
+    Querier, TagNames, TagNamesRequest, TagScope, TagValue, TagValues, TagValuesRequest, unreadable,
+};
+use crate::block::KnownCounts;
 use crate::columns::Batch;
 use crate::failure::Failure;
-use crate::scan::{Scan, ScanCost};
+use crate::scan::{Counted, Scan, ScanCost, SpanSource, Unit};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
-use crate::traceql::{Query, ValueSet, compile_lenient, compile_values};
+use crate::traceql::{Query, TagType, ValueQuery, ValueSet, compile_lenient, compile_values};
 
 /// Traces whose spans are read whole at once.
 const TRACES_AT_ONCE: usize = 1024;
@@ -43,7 +45,14 @@ impl Querier {
         for tenant in tenants {
             let sources = self.sources(tenant, &request.window).await?;
             cost.add(sources.cost);
-            for part in self.batches(&sources, &scan) {
+            let parts = match query.counted() {
+                Some(counted) => {
+                    let asked = (&query, &scan, &counted);
+                    self.counted_values(&sources, asked, &mut values, &mut cost).await?
+                }
+                None => self.batches(&sources, &scan),
+            };
+            for part in parts {
                 let is_whole = matches!(part, Part::Split(_));
                 let scan = if part.starts_in(&request.window) { &inside } else { &scan };
                 let (batch, read) = self.read(&sources, scan, part).await?;
@@ -57,16 +66,59 @@ impl Querier {
                     into
                 };
                 values = self.cpu.run(collect).await;
-                let (bytes, bytes_max) = (values.bytes(), self.config.tag_values_bytes_max);
-                if bytes > bytes_max {
-                    return Err(Failure::invalid(format!(
-                        "the values take more than {bytes_max} bytes (max_bytes_per_tag_values_query): \
-                         narrow the time range or the filter"
-                    )));
-                }
+                self.check_bytes(&values)?;
             }
         }
         Ok(TagValues { values: ranked(&values, request.limit), cost })
+    }
+
+    fn check_bytes(&self, values: &ValueSet) -> Result<(), Failure> {
+        let bytes_max = self.config.tag_values_bytes_max;
+        if values.bytes() <= bytes_max {
+            return Ok(());
+        }
+        Err(Failure::invalid(format!(
+            "the values take more than {bytes_max} bytes (max_bytes_per_tag_values_query): \
+             narrow the time range or the filter"
+        )))
+    }
+
+    /// Adds the values that indexes know. What is left to read: units at the window's ends, those with split traces, live spans.
+    async fn counted_values(
+        &self,
+        sources: &Sources,
+        (query, scan, counted): (&Arc<ValueQuery>, &Scan, &Counted),
+        values: &mut ValueSet,
+        cost: &mut super::Cost,
+    ) -> Result<Vec<Part>, Failure> {
+        let mut parts: Vec<Part> =
+            self.split_groups(sources).into_iter().map(Part::Split).collect();
+        for block in &sources.blocks {
+            let (all, _) = block.units(scan);
+            let split = block.units_with(&sources.split);
+            let (known, mut unread): (Vec<_>, Vec<_>) = all
+                .into_iter()
+                .partition(|unit| starts_in(unit, &scan.window) && !split.contains(&unit.index));
+            let mut read = ScanCost::default();
+            let units = known.iter().map(|unit| unit.index).collect();
+            let found = block.counts(counted, units, &mut read).await;
+            let KnownCounts { counts, unknown } =
+                found.map_err(|error| unreadable(block.id(), &error))?;
+            cost.add_scan(read);
+            unread.extend(known.into_iter().filter(|unit| unknown.contains(&unit.index)));
+            let query = Arc::clone(query);
+            let mut into = std::mem::take(values);
+            let add = move || {
+                query.add_counts(&counts, &mut into);
+                into
+            };
+            *values = self.cpu.run(add).await;
+            self.check_bytes(values)?;
+            let source = || Arc::clone(block) as Arc<dyn SpanSource>;
+            parts.extend(unread.into_iter().map(|unit| Part::Unit(Job { source: source(), unit })));
+        }
+        parts.extend(sources.live_jobs(scan, self).into_iter().map(Part::Unit));
+        Ok(parts)
     }
 
     /// The names of attributes on the spans of the window.
@@ -213,20 +265,29 @@ impl Part {
     fn starts_in(&self, window: &RangeInclusive<u64>) -> bool {
         match self {
             Self::Split(_) => false,
-            Self::Unit(Job { unit, .. }) => {
-                window.contains(&unit.first_start) && window.contains(&unit.last_start)
-            }
+            Self::Unit(Job { unit, .. }) => starts_in(unit, window),
         }
     }
 }
 
+fn starts_in(unit: &Unit, window: &RangeInclusive<u64>) -> bool {
+    window.contains(&unit.first_start) && window.contains(&unit.last_start)
+}
+
 fn ranked(values: &ValueSet, limit: usize) -> Vec<TagValue> {
     let mut all: Vec<_> = values.iter().collect();
-    all.sort_by_key(|(value, count)| (Reverse(*count), value.text.clone(), value.kind.as_str()));
-    all.truncate(if limit == 0 { usize::MAX } else { limit });
-    let told = |(value, _): (&crate::traceql::TagValue, u64)| TagValue {
-        kind: value.kind.as_str(),
-        text: value.text.clone(),
+    let rank = |one: &(TagType, &str, u64), other: &(TagType, &str, u64)| {
+        let by_text = || (one.1, one.0.as_str()).cmp(&(other.1, other.0.as_str()));
+        other.2.cmp(&one.2).then_with(by_text)
+    };
+    if limit > 0 && limit < all.len() {
+        all.select_nth_unstable_by(limit, rank);
+        all.truncate(limit);
+    }
+    all.sort_unstable_by(rank);
+    let told = |(kind, text, _): (TagType, &str, u64)| TagValue {
+        kind: kind.as_str(),
+        text: text.to_owned(),
     };
     all.into_iter().map(told).collect()
 }

@@ -49,7 +49,7 @@ pub use self::metrics::{
     compile_metrics,
 };
 pub use self::order::Rank;
-pub use self::values::{TagType, TagValue, ValueQuery, ValueSet, compile_values};
+pub use self::values::{TagType, ValueQuery, ValueSet, compile_values};
 pub use traceql_grammar::Error;
 
 /// A query, bound. Cheap to share, holds no data.

@@ -369,7 +369,7 @@ pub(super) fn has(field: &Attribute) -> Need {
     }
 }
 
-fn need_scope(scope: Scope) -> NeedScope {
+pub(super) fn need_scope(scope: Scope) -> NeedScope {
     match scope {
         Scope::None => NeedScope::SpanOrResource,
         Scope::Span => NeedScope::Span,

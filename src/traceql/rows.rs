@@ -117,14 +117,11 @@ impl<'a> Rows<'a> {
         let resource = || &self.batch.resources[self.batch.resource[at.row] as usize];
         match scope {
             Scope::None => match cell(self.batch.attributes.get(name), at.row) {
-                Val::Nil => resource().attribute(name).map_or(Val::Nil, Val::of_value),
+                Val::Nil => named_of_resource(resource(), scope, name),
                 value => value,
             },
             Scope::Span => cell(self.batch.attributes.get(name), at.row),
-            Scope::Resource => of_resource(resource(), name),
-            Scope::Instrumentation => {
-                resource().scope_attribute(name).map_or(Val::Nil, Val::of_value)
-            }
+            Scope::Resource | Scope::Instrumentation => named_of_resource(resource(), scope, name),
             Scope::Event => {
                 let events = self.batch.events.as_ref();
                 let values = events.and_then(|events| events.attributes.get(name));
@@ -197,11 +194,8 @@ impl<'a> Rows<'a> {
                     ids.map_or(Val::Nil, |ids| hex_text(&ids[link], false))
                 })
             }
-            Intrinsic::InstrumentationName => {
-                Val::text(&batch.resources[batch.resource[row] as usize].view().scope_name)
-            }
-            Intrinsic::InstrumentationVersion => {
-                Val::text(&batch.resources[batch.resource[row] as usize].view().scope_version)
+            Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion => {
+                intrinsic_of_resource(&batch.resources[batch.resource[row] as usize], intrinsic)
             }
             Intrinsic::Parent => Val::Nil,
         }
@@ -314,6 +308,32 @@ fn trace_id_text<'a>(id: TraceId) -> Val<'a> {
 fn hex_text<'a>(id: &[u8], trace: bool) -> Val<'a> {
     let hex = const_hex::encode(id);
     Val::Text(Cow::Owned(if trace { hex.trim_start_matches('0').to_owned() } else { hex }))
+}
+
+/// What a resource says of a field: of an unscoped one, where its spans have no value of their own.
+pub(super) fn resource_value<'a>(resource: &'a Resource, field: &Attribute) -> Val<'a> {
+    match field {
+        Attribute::Named { scope, name } => named_of_resource(resource, *scope, name),
+        Attribute::Intrinsic(intrinsic) => intrinsic_of_resource(resource, *intrinsic),
+        Attribute::OfParent { .. } => Val::Nil,
+    }
+}
+
+fn named_of_resource<'a>(resource: &'a Resource, scope: Scope, name: &str) -> Val<'a> {
+    match scope {
+        Scope::Resource => of_resource(resource, name),
+        Scope::None => resource.attribute(name).map_or(Val::Nil, Val::of_value),
+        Scope::Instrumentation => resource.scope_attribute(name).map_or(Val::Nil, Val::of_value),
+        Scope::Span | Scope::Event | Scope::Link => Val::Nil,
+    }
+}
+
+fn intrinsic_of_resource(resource: &Resource, intrinsic: Intrinsic) -> Val<'_> {
+    match intrinsic {
+        Intrinsic::InstrumentationName => Val::text(&resource.view().scope_name),
+        Intrinsic::InstrumentationVersion => Val::text(&resource.view().scope_version),
+        _ => Val::Nil,
+    }
 }
 
 /// An attribute of a resource. One without a service's name has the empty one, as in Tempo.

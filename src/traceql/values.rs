@@ -1,21 +1,21 @@
 //! The distinct values of an attribute, for completion.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::RangeInclusive;
 
 use arrow::array::Array as _;
 use arrow::buffer::BooleanBuffer;
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 use traceql_grammar::ast::{Attribute, Intrinsic, Scope};
 use traceql_grammar::{Error, go_duration, go_float, parse_attribute};
 
 use super::plan::{Owner, owner_of};
-use super::rows::{Place, Rows};
+use super::rows::{Place, Rows, resource_value};
 use super::value::{Val, kind_text, status_text};
 use super::window;
 use super::{Query, compile_lenient, need};
 use crate::columns::{Batch, Projection, SpanColumn, Strings};
-use crate::scan::Need;
+use crate::scan::{Counted, Counts, Need};
 use crate::trace::{TraceId, Value};
 
 /// A question for the values that an attribute has on the spans that a filter keeps.
@@ -39,17 +39,11 @@ pub enum TagType {
     Keyword,
 }
 
-/// A value with its type.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TagValue {
-    pub kind: TagType,
-    pub text: String,
-}
-
 /// Distinct values and how often each was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ValueSet {
-    values: BTreeMap<TagValue, u64>,
+    /// By type.
+    values: [HashMap<String, u64, foldhash::fast::RandomState>; TagType::ALL.len()],
     bytes: usize,
 }
 
@@ -83,6 +77,49 @@ impl ValueQuery {
     /// What a trace must have to add anything.
     pub fn need(&self) -> Need {
         need::all([need::has(&self.field), self.filter.need()])
+    }
+
+    /// What an index may have counted of it; `None` if spans must be looked at.
+    pub fn counted(&self) -> Option<Counted> {
+        if !self.filter.keeps_all() {
+            return None;
+        }
+        Some(match &self.field {
+            Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
+            | Attribute::Intrinsic(
+                Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion,
+            ) => Counted::Resources,
+            Attribute::Named { scope, name } => {
+                Counted::Attribute { scope: need::need_scope(*scope), key: name.clone() }
+            }
+            Attribute::Intrinsic(Intrinsic::Name) => Counted::Name,
+            Attribute::Intrinsic(Intrinsic::Status) => Counted::Status,
+            Attribute::Intrinsic(Intrinsic::StatusMessage) => Counted::StatusMessage,
+            Attribute::Intrinsic(Intrinsic::Kind) => Counted::Kind,
+            Attribute::Intrinsic(Intrinsic::EventName) => Counted::EventName,
+            Attribute::Intrinsic(_) | Attribute::OfParent { .. } => return None,
+        })
+    }
+
+    /// Adds what an index has counted for [`ValueQuery::counted`].
+    pub fn add_counts(&self, counts: &Counts, into: &mut ValueSet) {
+        let Counts { values, resources } = counts;
+        for (value, count) in values {
+            let code = |code: i64| i32::try_from(code).unwrap_or_default();
+            let value = match (&self.field, value) {
+                (Attribute::Intrinsic(Intrinsic::Status), Value::Int(value)) => {
+                    Val::Status(code(*value))
+                }
+                (Attribute::Intrinsic(Intrinsic::Kind), Value::Int(value)) => {
+                    Val::Kind(code(*value))
+                }
+                (_, value) => Val::of_value(value),
+            };
+            into.add_value(&value, *count);
+        }
+        for (resource, count) in resources {
+            into.add_value(&resource_value(resource, &self.field), *count);
+        }
     }
 
     /// Adds the values on the spans that the filter keeps, of the wanted traces that overlap the window (Unix nanoseconds). Of an
@@ -177,23 +214,25 @@ fn texts(
     for (entry, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
         let text = strings.values().value(entry);
         if is_choice(text) {
-            into.add(TagType::String, text.to_owned(), count);
+            into.add(TagType::String, text, count);
         }
     }
 }
 
 impl ValueSet {
-    /// The values in the order of type and text, with their counts.
-    pub fn iter(&self) -> impl Iterator<Item = (&TagValue, u64)> {
-        self.values.iter().map(|(value, count)| (value, *count))
+    /// The values with their types and counts, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (TagType, &str, u64)> {
+        TagType::ALL.into_iter().zip(&self.values).flat_map(|(kind, values)| {
+            values.iter().map(move |(text, count)| (kind, text.as_str(), *count))
+        })
     }
 
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.values.iter().map(HashMap::len).sum()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.len() == 0
     }
 
     /// Bytes of all texts: what callers limit.
@@ -202,21 +241,13 @@ impl ValueSet {
     }
 
     /// Counts a value that was seen `count` times.
-    pub fn add(&mut self, kind: TagType, text: String, count: u64) {
-        let bytes = text.len();
-        match self.values.entry(TagValue { kind, text }) {
-            Entry::Occupied(mut known) => *known.get_mut() += count,
-            Entry::Vacant(place) => {
+    pub fn add(&mut self, kind: TagType, text: &str, count: u64) {
+        match self.values[kind as usize].entry_ref(text) {
+            EntryRef::Occupied(mut known) => *known.get_mut() += count,
+            EntryRef::Vacant(place) => {
                 place.insert(count);
-                self.bytes += bytes;
+                self.bytes += text.len();
             }
-        }
-    }
-
-    /// Adds all that another set holds.
-    pub fn merge(&mut self, other: Self) {
-        for (TagValue { kind, text }, count) in other.values {
-            self.add(kind, text, count);
         }
     }
 
@@ -234,19 +265,22 @@ impl ValueSet {
                 }
                 return;
             }
+            Val::Text(text) => return self.add(TagType::String, text, count),
             Val::Bool(value) => (TagType::Bool, value.to_string()),
             Val::Int(value) => (TagType::Int, value.to_string()),
             Val::Float(value) => (TagType::Float, go_float(*value)),
             Val::Duration(value) => (TagType::Duration, go_duration(*value)),
-            Val::Text(text) => (TagType::String, text.clone().into_owned()),
             Val::Status(code) => (TagType::Keyword, status_text(*code)),
             Val::Kind(code) => (TagType::Keyword, kind_text(*code)),
         };
-        self.add(kind, text, count);
+        self.add(kind, &text, count);
     }
 }
 
 impl TagType {
+    const ALL: [Self; 6] =
+        [Self::String, Self::Int, Self::Float, Self::Bool, Self::Duration, Self::Keyword];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::String => "string",
