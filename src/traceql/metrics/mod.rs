@@ -54,7 +54,7 @@ pub struct MetricsAsk<'a> {
 pub enum Observed {
     Nothing,
     Counted,
-    /// Spans the attributes of which are to be counted too, by [`MetricsQuery::observe_attributes`].
+    /// Spans the attributes of which are to be counted too, by [`Partial::observe_attributes`].
     Compared(ComparedSpans),
 }
 
@@ -127,7 +127,7 @@ impl MetricsQuery {
         self.functions.iter().all(Function::is_never)
     }
 
-    /// Whether all attributes of the spans are counted, which [`MetricsQuery::observe_attributes`] does.
+    /// Whether all attributes of the spans are counted, which [`Partial::observe_attributes`] does.
     pub fn counts_attributes(&self) -> bool {
         self.functions.iter().any(Function::is_compare)
     }
