@@ -31,7 +31,7 @@ const BEGIN: u64 = 1_790_000_000 * 1_000_000_000;
 const HOUR: u64 = 3600 * 1_000_000_000;
 
 /// Long enough that two requests that do not wait for each other overlap.
-const DELAY: Duration = Duration::from_millis(40);
+const DELAY: Duration = Duration::from_millis(250);
 
 fn id(number: u64) -> TraceId {
     let mut dice = Dice(number);
