@@ -198,6 +198,8 @@ impl Bench {
                 distributor.push(&bench.tenants[0], request.body).await?;
             }
             ingester.flush().await?;
+            let manifest = ingester.pin(&bench.tenants[0]).await?.manifest;
+            ingester.packs().keep(&bench.tenants[0], &manifest).await?;
         }
         let wanted = wanted.ok_or_else(|| anyhow::anyhow!("no block"))?;
         Ok((bench, wanted))

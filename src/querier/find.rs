@@ -18,8 +18,8 @@ use crate::store::keys::BlockObject;
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
 
-/// Blocks that are asked at once.
-const PARALLEL_BLOCKS: usize = 16;
+/// Blocks that are asked at once: mostly for a filter of some ten KiB, and each wait is a round to the bucket.
+const PARALLEL_BLOCKS: usize = 64;
 
 /// All spans of a trace.
 pub struct FoundTrace {

@@ -16,8 +16,8 @@ use crate::scan::{Scan, SpanSource, Unit};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
 
-/// Blocks that are opened at once.
-const PARALLEL_OPENS: usize = 16;
+/// Blocks that are opened at once: an index has half a MiB, and each wait is a round to the bucket.
+const PARALLEL_OPENS: usize = 32;
 
 /// One tenant at one moment, opened for a query.
 pub(super) struct Sources {
