@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::FixedState;
 
 use super::super::EvalError;
-use super::picked::{Coded, Number, narrow};
+use super::numbers::Number;
+use super::picked::{Coded, narrow};
 use super::quantile::{BUCKETS, bucket};
 
 /// Cells by series and slot.

@@ -1,7 +1,8 @@
 //! Spans that stand for a part of a series: of each series, in equal parts of the time, the one that starts first.
 
 use super::super::rows::Rows;
-use super::picked::{Number, Picked, narrow};
+use super::numbers::Number;
+use super::picked::{Picked, narrow};
 use crate::trace::TraceId;
 
 /// More series have no exemplars: nobody could look at them.

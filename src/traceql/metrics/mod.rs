@@ -12,6 +12,7 @@ mod exemplars;
 mod finish;
 mod function;
 mod groups;
+mod numbers;
 mod picked;
 mod quantile;
 mod second;
