@@ -129,11 +129,11 @@ pub struct ScanCost {
 /// each trace whole in one unit (as far as the source has it), without a span twice. A source does not change: it is a snapshot.
 #[async_trait]
 pub trait SpanSource: Send + Sync {
-    /// The units that may matter, and how many were ruled out.
-    fn units(&self, scan: &Scan) -> (Vec<Unit>, u64);
+    /// The units that may matter. The others count as skipped.
+    async fn units(&self, scan: &Scan, cost: &mut ScanCost) -> Result<Vec<Unit>, Failure>;
 
     /// About how many bytes a unit takes in memory while it is read.
-    fn bytes(&self, unit: &Unit, scan: &Scan) -> u64;
+    async fn bytes(&self, unit: &Unit, scan: &Scan) -> Result<u64, Failure>;
 
     /// Reads one unit. Traces outside the window may be in it.
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure>;

@@ -13,8 +13,9 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use uuid::Uuid;
-use vivace::block::{self, Block, Blocks, Facts};
+use vivace::block::{self, Block, Blocks, Facts, Opening};
 use vivace::columns::{Layout, Projection, RowRef, Spans, group_by_trace};
+use vivace::manifest::BlockEntry;
 use vivace::otlp::{content_hash, decode};
 use vivace::runtime::Cpu;
 use vivace::scan::{Need, NeedScope, NeedValue, Scan, ScanCost, SpanSource};
@@ -174,11 +175,12 @@ async fn block() -> Arc<Block> {
     let layout = Layout::of(&chunks, group_by_trace(&chunks, rows), &hash);
     let written = block::write(&chunks, &layout, &Facts::default()).unwrap();
     let (store, tenant, id) = (Store::memory(), TenantId::single(), Uuid::from_u128(1));
+    let entry = BlockEntry { id, objects: written.object_infos(), ..BlockEntry::default() };
     for (object, bytes) in written.objects {
         store.put(&keys::block(&tenant, id, object), bytes).await.unwrap();
     }
     let blocks = Blocks::new(store, Cpu::new(None).unwrap(), 64 << 20);
-    blocks.open(&tenant, id).await.unwrap()
+    blocks.open(&tenant, &entry, Opening::Short, &mut ScanCost::default()).await.unwrap()
 }
 
 /// The values of an attribute by the rows of the block.
@@ -187,7 +189,7 @@ async fn by_rows(block: &Arc<Block>, attribute: &str) -> ValueSet {
     let (window, projection) = (0..=u64::MAX, query.projection().clone());
     let scan = Scan { window: window.clone(), projection, need: query.need() };
     let mut values = ValueSet::default();
-    for unit in block.units(&scan).0 {
+    for unit in block.units(&scan, &mut ScanCost::default()).await.unwrap() {
         let (batch, _) = block.read(&unit, &scan).await.unwrap();
         query.collect(&batch, &window, &|_| true, &mut values);
     }
@@ -230,8 +232,18 @@ fn with_a_filter_or_of_a_place_in_the_tree_spans_are_read() {
     assert!(compile_values("span.few", "{ }").unwrap().counted().is_some());
 }
 
-fn units(block: &Block, need: Need) -> usize {
-    block.units(&Scan { window: 0..=u64::MAX, projection: Projection::default(), need }).0.len()
+/// Over all needs.
+async fn passed_of(block: &Block, needs: impl Iterator<Item = Need>) -> usize {
+    let mut passed = 0;
+    for need in needs {
+        passed += units(block, need).await;
+    }
+    passed
+}
+
+async fn units(block: &Block, need: Need) -> usize {
+    let scan = Scan { window: 0..=u64::MAX, projection: Projection::default(), need };
+    block.units(&scan, &mut ScanCost::default()).await.unwrap().len()
 }
 
 #[tokio::test]
@@ -245,7 +257,7 @@ async fn no_value_that_is_there_is_ruled_out() {
                 _ => text.to_owned(),
             };
             let need = compile(&format!("{{ {attribute} = {literal} }}")).unwrap().need();
-            assert_eq!(units(&block, need), 1, "{attribute} = {literal}");
+            assert_eq!(units(&block, need).await, 1, "{attribute} = {literal}");
         }
     }
 }
@@ -263,17 +275,17 @@ async fn most_values_that_are_not_there_are_ruled_out() {
         (NeedScope::Resource, "hosts"),
     ] {
         let needs = (0..1_000).map(|number| equals(scope, key, is_text(number)));
-        let passed: usize = needs.map(|need| units(&block, need)).sum();
+        let passed = passed_of(&block, needs).await;
         assert!(passed < 25, "{key}: {passed} of 1,000 pass, at most 10 expected");
     }
     let names = (0..1_000).map(|number| Need::NameEquals(format!("none {number}")));
-    let passed: usize = names.map(|need| units(&block, need)).sum();
+    let passed = passed_of(&block, names).await;
     assert!(passed < 25, "{passed} of 1,000 names pass, at most 10 expected");
     // In the range, and one of no more than a hundred.
     let needs = (0..1_000).map(|number| {
         equals(NeedScope::Span, "twice", NeedValue::Double(f64::from(number) / 20.0 + 0.01))
     });
-    let passed: usize = needs.map(|need| units(&block, need)).sum();
+    let passed = passed_of(&block, needs).await;
     assert!(passed < 25, "{passed} of 1,000 numbers pass, at most 10 expected");
 }
 

@@ -11,13 +11,14 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use uuid::Uuid;
-use vivace::block::{self, Block, Blocks};
+use vivace::block::{self, Block, Blocks, Opening};
 use vivace::columns::{
     self, Batch, EventProjection, Layout, LinkProjection, Projection, RowRef, SpanColumn, Spans,
 };
+use vivace::manifest::BlockEntry;
 use vivace::otlp;
 use vivace::runtime::Cpu;
-use vivace::scan::{Attributes, Need, Scan, SpanSource};
+use vivace::scan::{Attributes, Need, Scan, ScanCost, SpanSource, Unit};
 use vivace::store::{Store, keys};
 use vivace::tenant::TenantId;
 use vivace::trace::TraceId;
@@ -284,7 +285,7 @@ impl Part {
         let layout = laid_out(&spans);
         let block = stored(&spans, &layout).await;
         let scan = Scan { window: ALL, projection: everything.clone(), need: Need::Anything };
-        let (units, _) = block.units(&scan);
+        let units = units(&block, &scan).await;
         assert_eq!(units.len(), 1, "so few spans are one unit");
         let (stored, _) = block.read(&units[0], &scan).await.expect("memory can be read");
         Self { spans, layout, block, stored }
@@ -293,7 +294,7 @@ impl Part {
     /// All attributes of some spans, as the block gives them row by row.
     fn attributes(&self, rows: &[u32]) -> Attributes {
         let scan = Scan { window: ALL, projection: Projection::default(), need: Need::Anything };
-        let (units, _) = self.block.units(&scan);
+        let units = RUNTIME.block_on(units(&self.block, &scan));
         let keys = self.stored.attributes.keys().cloned().collect();
         let read = self.block.read_attributes(&units[0], rows, &keys);
         RUNTIME.block_on(read).expect("memory can be read").0
@@ -311,9 +312,13 @@ impl Part {
     /// By the zones of the block.
     fn may_satisfy(&self, need: &Need) -> bool {
         let projection = Projection::default();
-        let (units, _) = self.block.units(&Scan { window: ALL, projection, need: need.clone() });
-        !units.is_empty()
+        let scan = Scan { window: ALL, projection, need: need.clone() };
+        !RUNTIME.block_on(units(&self.block, &scan)).is_empty()
     }
+}
+
+async fn units(block: &Block, scan: &Scan) -> Vec<Unit> {
+    block.units(scan, &mut ScanCost::default()).await.expect("memory can be read")
 }
 
 fn laid_out(spans: &Spans) -> Layout {
@@ -326,12 +331,14 @@ async fn stored(spans: &Spans, layout: &Layout) -> Arc<Block> {
     let (store, tenant, id) = (Store::memory(), TenantId::single(), Uuid::now_v7());
     let written =
         block::write(&[spans], layout, &block::Facts::default()).expect("spans are spans");
+    let entry = BlockEntry { id, objects: written.object_infos(), ..BlockEntry::default() };
     for (object, bytes) in written.objects {
         let bytes: Bytes = bytes;
         store.put(&keys::block(&tenant, id, object), bytes).await.expect("memory has room");
     }
     let cpu = Cpu::new(std::num::NonZeroUsize::new(1)).expect("a thread");
-    Blocks::new(store, cpu, 64 << 20).open(&tenant, id).await.expect("it was written just now")
+    let (blocks, cost) = (Blocks::new(store, cpu, 64 << 20), &mut ScanCost::default());
+    blocks.open(&tenant, &entry, Opening::Short, cost).await.expect("it was written just now")
 }
 
 fn parts() -> Vec<Part> {

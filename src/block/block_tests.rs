@@ -1,5 +1,6 @@
 //! A block as a whole: written, stored, opened, read.
 
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::*;
 use crate::columns::{
     Batch, EventProjection, Layout, Projection, RowRef, SpanColumn, Spans, group_by_trace,
 };
+use crate::manifest::BlockEntry;
 use crate::runtime::Cpu;
 use crate::scan::{Need, NeedScope, NeedValue, Scan, ScanCost, SpanSource};
 use crate::store::{Store, keys};
@@ -147,7 +149,20 @@ pub(super) async fn stored(chunks: &[&Spans]) -> (Arc<Block>, Written) {
     }
     let cpu = Cpu::new(None).unwrap();
     let blocks = Blocks::new(store, cpu, 64 << 20);
-    (blocks.open(&tenant, id).await.unwrap(), written)
+    let entry = BlockEntry { id, objects: written.object_infos(), ..BlockEntry::default() };
+    let cost = &mut ScanCost::default();
+    let block = blocks.open(&tenant, &entry, Opening::Short, cost).await.unwrap();
+    block.tails(cost).await.unwrap();
+    (block, written)
+}
+
+/// The opened `spans.parquet` of a stored block.
+pub(super) fn spans_of(block: &Block) -> &ArrowReaderMetadata {
+    &block.known.tails.get().unwrap().spans
+}
+
+async fn places(block: &Block, id: TraceId) -> Vec<Place> {
+    block.directory(&mut ScanCost::default()).await.unwrap().places(id)
 }
 
 fn everything() -> Projection {
@@ -218,8 +233,9 @@ async fn a_block_answers_as_the_chunks_it_was_made_of() {
     let live = layout(&[&whole]);
     let live = crate::columns::batch(&[&whole], &live, &everything());
     let scan = Scan { window: 0..=u64::MAX, projection: everything(), need: Need::Anything };
-    let (units, skipped) = block.units(&scan);
-    assert_eq!((units.len(), skipped), (1, 0));
+    let mut cost = ScanCost::default();
+    let units = block.units(&scan, &mut cost).await.unwrap();
+    assert_eq!((units.len(), cost.units_skipped), (1, 0));
     let (batch, cost) = block.read(&units[0], &scan).await.unwrap();
     assert_eq!((cost.rows, cost.traces), (145, 29));
     let sorted = |batch: &Batch| {
@@ -264,7 +280,7 @@ async fn every_field_comes_back_from_a_block() {
     let (block, _) = stored(&[&whole]).await;
     for id in [1_u64, 7, 150, 199] {
         let id_bytes = TraceId(trace_id(id).try_into().unwrap());
-        let places = block.places(id_bytes);
+        let places = places(&block, id_bytes).await;
         assert_eq!(places.len(), 1);
         let rows = places[0].first_row..places[0].first_row + places[0].rows;
         let spans = block.spans(&[rows], &mut ScanCost::default()).await.unwrap();
@@ -272,7 +288,7 @@ async fn every_field_comes_back_from_a_block() {
         let got = TracesData::decode(&crate::otlp::encode_trace(&rows)[..]).unwrap();
         assert_eq!(sorted(got.resource_spans), sorted(vec![trace(id, 1 + id % 7)]));
     }
-    assert_eq!(block.places(TraceId::parse("ffff").unwrap()), []);
+    assert_eq!(places(&block, TraceId::parse("ffff").unwrap()).await, []);
 }
 
 /// Spans by id, attributes by key: their order may change.
@@ -293,28 +309,30 @@ async fn a_unit_without_the_value_is_left_unread() {
     let (block, _) = stored(&[&whole]).await;
     let units = |need: Need| {
         let scan = Scan { window: 0..=u64::MAX, projection: Projection::default(), need };
-        block.units(&scan).0.len()
+        let block = &block;
+        async move { block.units(&scan, &mut ScanCost::default()).await.unwrap().len() }
     };
     let equals = |scope, key: &str, value: &str| Need::Equals {
         scope,
         key: key.into(),
         value: NeedValue::String(value.into()),
     };
-    assert_eq!(units(equals(NeedScope::Span, "table", "t1")), 1);
-    assert_eq!(units(equals(NeedScope::Span, "table", "t9")), 0);
-    assert_eq!(units(equals(NeedScope::SpanOrResource, "service.name", "svc-1")), 1);
-    assert_eq!(units(equals(NeedScope::SpanOrResource, "service.name", "svc-9")), 0);
-    assert_eq!(units(equals(NeedScope::Event, "exception.type", "Bad")), 1);
+    assert_eq!(units(equals(NeedScope::Span, "table", "t1")).await, 1);
+    assert_eq!(units(equals(NeedScope::Span, "table", "t9")).await, 0);
+    assert_eq!(units(equals(NeedScope::SpanOrResource, "service.name", "svc-1")).await, 1);
+    assert_eq!(units(equals(NeedScope::SpanOrResource, "service.name", "svc-9")).await, 0);
+    assert_eq!(units(equals(NeedScope::Event, "exception.type", "Bad")).await, 1);
     assert_eq!(
         units(Need::Equals {
             scope: NeedScope::Span,
             key: "code".into(),
             value: NeedValue::Int(300)
-        }),
+        })
+        .await,
         0
     );
-    assert_eq!(units(Need::Trace(TraceId(trace_id(3).try_into().unwrap()))), 1);
-    assert_eq!(units(Need::Trace(TraceId(trace_id(300).try_into().unwrap()))), 0);
+    assert_eq!(units(Need::Trace(TraceId(trace_id(3).try_into().unwrap()))).await, 1);
+    assert_eq!(units(Need::Trace(TraceId(trace_id(300).try_into().unwrap()))).await, 0);
 }
 
 #[tokio::test]
@@ -322,9 +340,13 @@ async fn a_damaged_object_is_an_error_that_names_the_part() {
     let whole = chunk((1..5).map(|id| (id, 3)));
     let (store, tenant, id) = (Store::memory(), TenantId::single(), Uuid::now_v7());
     let blocks = Blocks::new(store.clone(), Cpu::new(None).unwrap(), 1 << 20);
-    let missing = blocks.open(&tenant, id).await.err().unwrap();
-    assert!(matches!(missing, Error::Store(_)), "{missing}");
     let written = write(&[&whole], &layout(&[&whole]), &Facts::default()).unwrap();
+    let entry = BlockEntry { id, objects: written.object_infos(), ..BlockEntry::default() };
+    let open = || async {
+        blocks.open(&tenant, &entry, Opening::Short, &mut ScanCost::default()).await.err().unwrap()
+    };
+    let missing = open().await;
+    assert!(matches!(missing, Error::Store(_)), "{missing}");
     for (object, bytes) in &written.objects {
         let mut bytes = bytes.to_vec();
         if *object == keys::BlockObject::Index {
@@ -333,7 +355,7 @@ async fn a_damaged_object_is_an_error_that_names_the_part() {
         }
         store.put(&keys::block(&tenant, id, *object), Bytes::from(bytes)).await.unwrap();
     }
-    let damaged = blocks.open(&tenant, id).await.err().unwrap();
+    let damaged = open().await;
     assert!(matches!(damaged, Error::Corrupt { part: "index", .. }), "{damaged}");
     assert!(
         blocks.may_contain(&tenant, id, 1, TraceId(trace_id(1).try_into().unwrap())).await.unwrap()

@@ -1,12 +1,13 @@
 //! How often each value comes in some units, told from the index.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Error;
-use super::open::{Block, Index};
+use super::open::Block;
 use super::resources::ResourceTable;
-use super::values::{self, AnyScalar, Listed, Subject, UnitCounts};
-use super::zones::{KeyScope, Zone};
+use super::values::{AnyScalar, Listed, Subject, UnitCounts};
+use super::zones::{Catalog, KeyScope, Zone};
 use crate::scan::{Counted, Counts, NeedScope, ScanCost};
 use crate::trace::Value;
 
@@ -34,10 +35,11 @@ impl Block {
             }
             _ => None,
         };
+        let listed = self.listed(&self.subjects(asked), cost).await?;
         let (block, asked) = (Arc::clone(self), asked.clone());
         let count = move || {
-            let known = Known::of(&block.index, &asked)?;
-            let zones = &block.index.zones.units;
+            let known = Counting::of(&block, &asked, listed()?);
+            let zones = &block.zones.units;
             let (mut sums, mut unknown) = (Sums::default(), Vec::new());
             for unit in units {
                 match known.taken(&zones[unit], unit) {
@@ -49,11 +51,40 @@ impl Block {
         };
         self.cpu.run(count).await
     }
+
+    /// What tells of the values.
+    fn subjects(&self, asked: &Counted) -> Vec<Subject> {
+        let of_key = |scope, key: &str| self.catalog.find(scope, key).map(Subject::Key);
+        match asked {
+            Counted::Name => vec![Subject::Name],
+            Counted::StatusMessage => vec![Subject::StatusMessage],
+            Counted::EventName => vec![Subject::EventName],
+            Counted::Status => vec![Subject::Status],
+            Counted::Kind => vec![Subject::Kind],
+            Counted::Resources => vec![Subject::Resources],
+            Counted::Attribute { scope, key } => {
+                let of_key = of_key(key_scope(*scope), key);
+                let resources = (*scope == NeedScope::SpanOrResource).then_some(Subject::Resources);
+                of_key.into_iter().chain(resources).collect()
+            }
+        }
+    }
+}
+
+/// Where an attribute is itself.
+fn key_scope(scope: NeedScope) -> KeyScope {
+    match scope {
+        NeedScope::Span | NeedScope::SpanOrResource => KeyScope::Span,
+        NeedScope::Event => KeyScope::Event,
+        NeedScope::Link => KeyScope::Link,
+        NeedScope::Resource => KeyScope::Resource,
+        NeedScope::Instrumentation => KeyScope::Instrumentation,
+    }
 }
 
 /// What the index knows of what is asked.
-struct Known<'a> {
-    index: &'a Index,
+struct Counting<'a> {
+    catalog: &'a Catalog,
     listed: Listed,
     of: Of<'a>,
     /// What a unit without the key adds.
@@ -83,36 +114,27 @@ struct Taken<'a> {
     own: &'a [u64],
 }
 
-impl<'a> Known<'a> {
-    fn of(index: &'a Index, asked: &'a Counted) -> Result<Self, Error> {
-        let find = |subject| values::find(&index.values, subject);
-        let of_key = |scope, key: &str| match index.catalog.find(scope, key) {
-            Some(number) => find(Subject::Key(number)),
-            None => Ok(Listed::default()),
+impl<'a> Counting<'a> {
+    fn of(block: &'a Block, asked: &'a Counted, mut read: HashMap<Subject, Listed>) -> Self {
+        let catalog = &block.catalog;
+        let mut taken = |subject: Option<Subject>| {
+            subject.and_then(|subject| read.remove(&subject)).unwrap_or_default()
         };
-        let (listed, of) = match asked {
-            Counted::Name => (find(Subject::Name)?, Of::Unit),
-            Counted::StatusMessage => (find(Subject::StatusMessage)?, Of::Unit),
-            Counted::EventName => (find(Subject::EventName)?, Of::Unit),
-            Counted::Status => (find(Subject::Status)?, Of::Unit),
-            Counted::Kind => (find(Subject::Kind)?, Of::Unit),
-            Counted::Resources => (find(Subject::Resources)?, Of::Unit),
-            Counted::Attribute { scope: NeedScope::SpanOrResource, key } => {
-                let of = Of::SpanOrResource(key, find(Subject::Resources)?);
-                (of_key(KeyScope::Span, key)?, of)
-            }
+        let own = match asked {
             Counted::Attribute { scope, key } => {
-                let scope = match scope {
-                    NeedScope::Span | NeedScope::SpanOrResource => KeyScope::Span,
-                    NeedScope::Event => KeyScope::Event,
-                    NeedScope::Link => KeyScope::Link,
-                    NeedScope::Resource => KeyScope::Resource,
-                    NeedScope::Instrumentation => KeyScope::Instrumentation,
-                };
-                (of_key(scope, key)?, Of::Attribute(scope, key))
+                catalog.find(key_scope(*scope), key).map(Subject::Key)
             }
+            _ => block.subjects(asked).pop(),
         };
-        Ok(Self { index, listed, of, nothing: UnitCounts::default() })
+        let listed = taken(own);
+        let of = match asked {
+            Counted::Attribute { scope: NeedScope::SpanOrResource, key } => {
+                Of::SpanOrResource(key, taken(Some(Subject::Resources)))
+            }
+            Counted::Attribute { scope, key } => Of::Attribute(key_scope(*scope), key),
+            _ => Of::Unit,
+        };
+        Self { catalog, listed, of, nothing: UnitCounts::default() }
     }
 
     /// What a unit adds; `None` if the index does not know all of it.
@@ -152,9 +174,8 @@ impl<'a> Known<'a> {
 
     /// Whether the unit has a key; `None` if that is not known.
     fn has(&self, zone: &Zone, scope: KeyScope, key: &str) -> Option<bool> {
-        let catalog = &self.index.catalog;
-        let is_listed = catalog.find(scope, key).is_some_and(|key| zone.key(key).is_some());
-        (is_listed || !catalog.is_incomplete(scope)).then_some(is_listed)
+        let is_listed = self.catalog.find(scope, key).is_some_and(|key| zone.has_key(key));
+        (is_listed || !self.catalog.is_incomplete(scope)).then_some(is_listed)
     }
 }
 

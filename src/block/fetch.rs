@@ -89,32 +89,34 @@ impl Block {
             })
             .await
     }
+}
 
-    /// The row groups that hold some rows, and the rows' places in them. Ranges ascend and do not overlap.
-    pub(super) fn select(&self, rows: &[Range<u64>]) -> (Vec<usize>, RowSelection) {
-        let (mut groups, mut ranges) = (Vec::new(), Vec::new());
-        let (mut start, mut taken) = (0_u64, 0_usize);
-        for (group, metadata) in self.index.spans.metadata().row_groups().iter().enumerate() {
-            let count = metadata.num_rows().unsigned_abs();
-            let end = start + count;
-            let mut any = false;
-            for range in rows {
-                let (from, to) = (range.start.max(start), range.end.min(end));
-                if from < to {
-                    any = true;
-                    let place =
-                        |row: u64| taken + usize::try_from(row - start).unwrap_or(usize::MAX);
-                    ranges.push(place(from)..place(to));
-                }
+/// The row groups of a file that hold some rows, and the rows' places in them. Ranges ascend and do not overlap.
+pub(super) fn select(
+    metadata: &ArrowReaderMetadata,
+    rows: &[Range<u64>],
+) -> (Vec<usize>, RowSelection) {
+    let (mut groups, mut ranges) = (Vec::new(), Vec::new());
+    let (mut start, mut taken) = (0_u64, 0_usize);
+    for (group, metadata) in metadata.metadata().row_groups().iter().enumerate() {
+        let count = metadata.num_rows().unsigned_abs();
+        let end = start + count;
+        let mut any = false;
+        for range in rows {
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            if from < to {
+                any = true;
+                let place = |row: u64| taken + usize::try_from(row - start).unwrap_or(usize::MAX);
+                ranges.push(place(from)..place(to));
             }
-            if any {
-                groups.push(group);
-                taken += usize::try_from(count).unwrap_or(usize::MAX);
-            }
-            start = end;
         }
-        (groups, RowSelection::from_consecutive_ranges(ranges.into_iter(), taken))
+        if any {
+            groups.push(group);
+            taken += usize::try_from(count).unwrap_or(usize::MAX);
+        }
+        start = end;
     }
+    (groups, RowSelection::from_consecutive_ranges(ranges.into_iter(), taken))
 }
 
 /// Decodes the columns of some row groups. Attributes that no row has may be left out.

@@ -1,13 +1,18 @@
 //! May a unit have this value? Filters of value hashes: split-block Bloom filters, all of a block in one section.
 //!
-//! The section `ValueFilters` is blocks of 32 bytes, each eight words of 32 bits, little endian; a filter is some blocks in a row, named
-//! by a [`ValueFilter`] of the zones. A value's hash (below) chooses the block by its upper half and one bit in each word by its lower
+//! The section `ValueFilters` is blocks of 32 bytes, each eight words of 32 bits, little endian; a filter is some of them, each so many
+//! after the one before, named by a [`ValueFilter`] of the zones. The filters of a key in all units have equally many blocks and take turns,
+//! so that what tells of a value, one block for each unit, lies in one place. A value's hash (below) chooses the block by its upper half and one bit in each word by its lower
 //! half, as Parquet's Bloom filters do; with few bits for each value it has one in some of the words only, by the upper half again. Texts are hashed as they are; numbers as doubles, so that equal numbers of both types are one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 
 use super::zones::ValueFilter;
 
 /// Bytes of a block: one look-up touches one cache line.
-const BLOCK_BYTES: usize = 32;
+pub(super) const BLOCK_BYTES: usize = 32;
 
 /// Most bits for each value: of values that are not there less than one in a hundred passes.
 pub(super) const BITS_MAX: usize = 11;
@@ -26,9 +31,6 @@ const SALTS: [u32; 8] = [
     0x9efc_4947,
     0x5c6b_fb31,
 ];
-
-/// Most blocks of one section: their numbers are 32 bits.
-const BLOCKS_MAX: usize = u32::MAX as usize;
 
 /// The hash of a text. Part of the format.
 pub(super) fn of_text(text: &str) -> u64 {
@@ -67,30 +69,35 @@ impl FilterWriter {
         (values * bits).div_ceil(BLOCK_BYTES * 8).max(1) * BLOCK_BYTES
     }
 
-    /// Adds a filter with so many bits for each value. `None` if the section is full.
-    pub(super) fn add(&mut self, hashes: &[u64], bits_each: usize) -> Option<ValueFilter> {
+    /// Adds the filters of one key, one for each unit, with so many bits for each value of the largest. `None` if the section is full.
+    pub(super) fn add(&mut self, units: &[&[u64]], bits_each: usize) -> Option<Vec<ValueFilter>> {
         // Some 0.7 of the bits is what rules out most.
         let probes = u32::try_from(bits_each * 7 / 10).map_or(8, |words| words.clamp(1, 8));
         let from = self.bytes.len();
-        let blocks = Self::bytes_for(hashes.len(), bits_each) / BLOCK_BYTES;
-        if from / BLOCK_BYTES + blocks > BLOCKS_MAX {
-            return None;
-        }
-        self.bytes.resize(from + blocks * BLOCK_BYTES, 0);
-        let filter = &mut self.bytes[from..];
-        for hash in hashes {
-            let place = block_of(*hash, blocks as u64) * BLOCK_BYTES;
-            let (words, _) = filter[place..place + BLOCK_BYTES].as_chunks_mut::<4>();
-            for (word, bit) in words.iter_mut().zip(bits(*hash, probes)) {
-                *word = (u32::from_le_bytes(*word) | bit).to_le_bytes();
+        let largest = units.iter().map(|hashes| hashes.len()).max()?;
+        let blocks = Self::bytes_for(largest, bits_each) / BLOCK_BYTES;
+        let end = from / BLOCK_BYTES + blocks * units.len();
+        u32::try_from(end).ok()?;
+        self.bytes.resize(end * BLOCK_BYTES, 0);
+        let number = |blocks: usize| u32::try_from(blocks).expect("less than the end");
+        let filter = |slot: usize| ValueFilter {
+            first_block: number(from / BLOCK_BYTES + slot),
+            blocks: number(blocks),
+            words: probes,
+            stride: number(units.len()),
+        };
+        let filters: Vec<ValueFilter> = (0..units.len()).map(filter).collect();
+        for (filter, hashes) in filters.iter().zip(units) {
+            for hash in *hashes {
+                let place = place_of(filter, *hash).expect("inside the section") as usize;
+                let block = &mut self.bytes[place * BLOCK_BYTES..][..BLOCK_BYTES];
+                let (words, _) = block.as_chunks_mut::<4>();
+                for (word, bit) in words.iter_mut().zip(bits(*hash, probes)) {
+                    *word = (u32::from_le_bytes(*word) | bit).to_le_bytes();
+                }
             }
         }
-        let number = |blocks: usize| u32::try_from(blocks).ok();
-        Some(ValueFilter {
-            first_block: number(from / BLOCK_BYTES)?,
-            blocks: number(blocks)?,
-            words: probes,
-        })
+        Some(filters)
     }
 
     /// Bytes of all filters so far.
@@ -103,17 +110,63 @@ impl FilterWriter {
     }
 }
 
-/// Whether a value of this hash may be in a filter of the section. `false` is certain; a filter that lies outside says nothing.
-pub(super) fn may_contain(section: &[u8], filter: &ValueFilter, hash: u64) -> bool {
-    let place = (filter.first_block as usize + block_of(hash, u64::from(filter.blocks)))
-        .checked_mul(BLOCK_BYTES);
-    let block = place.and_then(|place| section.get(place..)?.first_chunk::<BLOCK_BYTES>());
-    let Some(block) = block else { return true };
+/// The number of the block that tells of a hash; `None` if there can be no such block.
+pub(super) fn place_of(filter: &ValueFilter, hash: u64) -> Option<u32> {
+    let block = u32::try_from(block_of(hash, u64::from(filter.blocks))).ok()?;
+    block.checked_mul(filter.stride.max(1))?.checked_add(filter.first_block)
+}
+
+/// Whether a value of this hash may be in a filter, by the block that tells. `false` is certain.
+pub(super) fn may_contain(block: &[u8; BLOCK_BYTES], filter: &ValueFilter, hash: u64) -> bool {
     let (words, _) = block.as_chunks::<4>();
     words
         .iter()
         .zip(bits(hash, filter.words))
         .all(|(word, bit)| u32::from_le_bytes(*word) & bit == bit)
+}
+
+/// Blocks of the section that were read.
+#[derive(Default, Clone)]
+pub(super) struct FilterBlocks {
+    pieces: BTreeMap<u32, [u8; BLOCK_BYTES]>,
+    whole: Option<Bytes>,
+}
+
+impl FilterBlocks {
+    /// The whole section.
+    pub(super) fn whole(section: Bytes) -> Self {
+        Self { pieces: BTreeMap::new(), whole: Some(section) }
+    }
+
+    /// A block; of those outside the section all bits count as set.
+    pub(super) fn block(&self, place: u32) -> Option<[u8; BLOCK_BYTES]> {
+        match &self.whole {
+            Some(section) => {
+                let block = section.get(place as usize * BLOCK_BYTES..);
+                Some(block.and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([u8::MAX; 32]))
+            }
+            None => self.pieces.get(&place).copied(),
+        }
+    }
+
+    pub(super) fn add(&mut self, place: u32, block: [u8; BLOCK_BYTES]) {
+        self.pieces.insert(place, block);
+    }
+}
+
+/// Runs of blocks, and the bytes of the section that each of them takes: of `section_bytes`, what lies outside left out.
+pub(super) fn runs(places: &BTreeSet<u32>, section_bytes: u64) -> Vec<(u32, std::ops::Range<u64>)> {
+    let mut runs: Vec<(u32, std::ops::Range<u64>)> = Vec::new();
+    for place in places {
+        let from = u64::from(*place) * BLOCK_BYTES as u64;
+        let end = from + BLOCK_BYTES as u64;
+        match runs.last_mut() {
+            _ if end > section_bytes => break,
+            Some((_, run)) if run.end == from => run.end = end,
+            _ => runs.push((*place, from..end)),
+        }
+    }
+    runs
 }
 
 fn block_of(hash: u64, blocks: u64) -> usize {
@@ -136,29 +189,41 @@ fn bits(hash: u64, words: u32) -> [u32; 8] {
 mod tests {
     use super::*;
 
+    fn passes(section: &[u8], filter: &ValueFilter, hash: u64) -> bool {
+        let blocks = FilterBlocks::whole(Bytes::copy_from_slice(section));
+        may_contain(&blocks.block(place_of(filter, hash).unwrap()).unwrap(), filter, hash)
+    }
+
+    fn passing(section: &[u8], filter: &ValueFilter, hashes: &[u64]) -> usize {
+        let blocks = FilterBlocks::whole(Bytes::copy_from_slice(section));
+        let passes = |hash: &&u64| {
+            let block = blocks.block(place_of(filter, **hash).unwrap()).unwrap();
+            may_contain(&block, filter, **hash)
+        };
+        hashes.iter().filter(passes).count()
+    }
+
     #[test]
     fn every_value_passes_and_few_others_do() {
         let mut writer = FilterWriter::default();
         let hashes = |range: std::ops::Range<u32>| -> Vec<u64> {
             range.map(|n| of_text(&format!("u-{n:06}"))).collect()
         };
-        let few = writer.add(&hashes(0..3), BITS_MAX).unwrap();
-        let many = writer.add(&hashes(0..50_000), BITS_MAX).unwrap();
+        let few = writer.add(&[&hashes(0..3)], BITS_MAX).unwrap().remove(0);
+        let many = writer.add(&[&hashes(0..50_000)], BITS_MAX).unwrap().remove(0);
         let numbers: Vec<u64> = (0..4000).map(|n| of_number(f64::from(n))).collect();
-        let numbers = (writer.add(&numbers, BITS_MAX).unwrap(), numbers);
+        let numbers = (writer.add(&[&numbers], BITS_MAX).unwrap().remove(0), numbers);
         let section = writer.finish();
         assert_eq!((few.blocks, section.len() * 8 / 54_003), (1, 11));
         for (filter, range) in [(&few, 0..3), (&many, 0..50_000)] {
-            assert!(hashes(range).iter().all(|hash| may_contain(&section, filter, *hash)));
+            let all = hashes(range);
+            assert_eq!(passing(&section, filter, &all), all.len());
         }
-        assert!(numbers.1.iter().all(|hash| may_contain(&section, &numbers.0, *hash)));
-        let passed = |filter, hashes: &[u64]| {
-            hashes.iter().filter(|hash| may_contain(&section, filter, **hash)).count()
-        };
-        let others = passed(&many, &hashes(50_000..150_000));
+        assert_eq!(passing(&section, &numbers.0, &numbers.1), 4000);
+        let others = passing(&section, &many, &hashes(50_000..150_000));
         assert!(others < 1_500, "{others} of 100,000 pass, some 1,000 expected");
         let others: Vec<u64> = (4000..104_000).map(|n| of_number(f64::from(n))).collect();
-        let others = passed(&numbers.0, &others);
+        let others = passing(&section, &numbers.0, &others);
         assert!(others < 1_500, "{others} of 100,000 pass, some 1,000 expected");
     }
 
@@ -166,12 +231,34 @@ mod tests {
     fn few_bits_still_rule_out_most_values() {
         let hashes: Vec<u64> = (0..5000).map(|n| of_number(f64::from(n))).collect();
         let mut writer = FilterWriter::default();
-        let narrow = writer.add(&hashes, BITS_MIN).unwrap();
+        let narrow = writer.add(&[&hashes], BITS_MIN).unwrap().remove(0);
         assert_eq!((narrow.blocks, writer.len()), (79, FilterWriter::bytes_for(5000, BITS_MIN)));
-        assert!(hashes.iter().all(|hash| may_contain(&writer.bytes, &narrow, *hash)));
-        let others = (5000..15_000).map(|n| of_number(f64::from(n)));
-        let passed = others.filter(|hash| may_contain(&writer.bytes, &narrow, *hash)).count();
+        assert_eq!(passing(&writer.bytes, &narrow, &hashes), 5000);
+        let others: Vec<u64> = (5000..15_000).map(|n| of_number(f64::from(n))).collect();
+        let passed = passing(&writer.bytes, &narrow, &others);
         assert!(passed < 2_500, "{passed} of 10,000 pass, some 2,000 expected");
+    }
+
+    #[test]
+    fn what_tells_of_a_value_in_all_units_lies_together() {
+        let units: Vec<Vec<u64>> = (0..3)
+            .map(|unit| (0..900).map(|n| of_number(f64::from(n * 3 + unit))).collect())
+            .collect();
+        let mut writer = FilterWriter::default();
+        writer.add(&[&[1, 2, 3]], BITS_MAX).unwrap();
+        let filters =
+            writer.add(&units.iter().map(|unit| &unit[..]).collect::<Vec<_>>(), BITS_MAX).unwrap();
+        let section = writer.finish();
+        for (filter, hashes) in filters.iter().zip(&units) {
+            assert_eq!(passing(&section, filter, hashes), 900);
+        }
+        let hash = of_number(4.0);
+        let places: BTreeSet<u32> =
+            filters.iter().map(|filter| place_of(filter, hash).unwrap()).collect();
+        let runs = runs(&places, section.len() as u64);
+        assert_eq!(runs.len(), 1, "{runs:?}");
+        assert_eq!(runs[0].1.end - runs[0].1.start, 3 * BLOCK_BYTES as u64);
+        assert!(super::runs(&places, 32).is_empty(), "outside of the section");
     }
 
     #[test]
@@ -200,8 +287,10 @@ mod tests {
 
     #[test]
     fn a_filter_outside_the_section_rules_nothing_out() {
-        let outside = ValueFilter { first_block: u32::MAX, blocks: u32::MAX, words: 8 };
-        assert!(may_contain(&[0; 64], &outside, of_text("x")));
-        assert!(may_contain(&[], &ValueFilter::default(), of_text("x")));
+        let outside = ValueFilter { first_block: 9, blocks: u32::MAX, words: 8, stride: 1 };
+        assert!(passes(&[0; 64], &outside, of_text("x")));
+        let nowhere = ValueFilter { first_block: u32::MAX, blocks: u32::MAX, words: 8, stride: 7 };
+        assert_eq!(place_of(&nowhere, u64::MAX), None);
+        assert!(passes(&[], &ValueFilter::default(), of_text("x")));
     }
 }

@@ -3,6 +3,11 @@
 //! `VIVX`, then the sections one after the other, then the table: per section {kind u32, flags u32, offset u64, stored bytes u64, plain bytes u64,
 //! CRC-32C of the stored bytes u32}, then the tail {number of sections u32, CRC-32C of the table u32, version u32, `VIVX`}. All little endian.
 //! Flag 1 says that the section is a zstd frame. Readers skip kinds that they do not know.
+//!
+//! Readers take the end of the object first, and of what lies before it only the sections that a question needs: so what every question
+//! asks comes last, and what few ask first.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -10,7 +15,9 @@ use super::Error;
 use super::bloom::crc32c;
 
 const MAGIC: &[u8; 4] = b"VIVX";
-const VERSION: u32 = 1;
+/// What is written. Version 1, of which keys had no entries, is read too; who knows only that must not read this.
+const VERSION: u32 = 2;
+const FIRST_VERSION: u32 = 1;
 const ENTRY_BYTES: usize = 36;
 const TAIL_BYTES: usize = 16;
 const FLAG_ZSTD: u32 = 1;
@@ -22,7 +29,7 @@ const SECTION_LEVEL: i32 = 6;
 const SECTION_BYTES_MAX: u64 = 1 << 30;
 
 /// What a section holds. The numbers are the format's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub(super) enum Section {
     /// Per trace {fold u64, first row u32, rows u32}, sorted by fold.
@@ -39,8 +46,11 @@ pub(super) enum Section {
     WalCoverage = 7,
     /// Filters of value hashes, named by the zones: see `hashes.rs`.
     ValueFilters = 8,
-    /// How often each value comes: see `values.rs`.
-    Values = 9,
+    // 9 was `Values` whole; blocks that have it are read without.
+    /// Where the entries are: see `entries.rs`.
+    EntryTable = 10,
+    /// What is known of each key, key by key: its zones (`zones.rs`), and how often each value comes (`values.rs`).
+    Entries = 11,
 }
 
 /// Builds the object.
@@ -94,62 +104,100 @@ impl IndexWriter {
     }
 }
 
-/// The sections of an object that was read whole.
+/// The end of an object, which has the table of its sections, and perhaps some of them.
 pub(super) struct IndexReader {
-    object: Bytes,
+    /// Where in the object the end begins.
+    from: u64,
+    end: Bytes,
     table: Bytes,
 }
 
+/// Where a section lies, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub range: Range<u64>,
+    pub plain_bytes: u64,
+    flags: u32,
+    crc: u32,
+}
+
 impl IndexReader {
+    /// Takes the end of an object of so many bytes.
+    ///
     /// # Errors
     /// When the table is not there, of another version, or its checksum is wrong.
-    pub(super) fn open(object: Bytes) -> Result<Self, Error> {
+    pub(super) fn open(end: Bytes, object_bytes: u64) -> Result<Self, Error> {
         let corrupt = |what| Error::Corrupt { part: "index", what };
+        let from = object_bytes.checked_sub(end.len() as u64);
+        let from = from.ok_or_else(|| corrupt("longer than the list of blocks says"))?;
         let tail_at =
-            object.len().checked_sub(TAIL_BYTES).ok_or_else(|| corrupt("shorter than its tail"))?;
-        let tail = &object[tail_at..];
+            end.len().checked_sub(TAIL_BYTES).ok_or_else(|| corrupt("shorter than its tail"))?;
+        let tail = &end[tail_at..];
         if &tail[12..] != MAGIC {
             return Err(corrupt("does not end in VIVX"));
         }
-        if u32_at(tail, 8) != VERSION {
-            return Err(corrupt("not of version 1"));
+        if !(FIRST_VERSION..=VERSION).contains(&u32_at(tail, 8)) {
+            return Err(corrupt("not of version 1 or 2"));
         }
-        let table_bytes = u32_at(tail, 0) as usize * ENTRY_BYTES;
-        let table_at =
-            tail_at.checked_sub(table_bytes).ok_or_else(|| corrupt("shorter than its table"))?;
-        let table = object.slice(table_at..tail_at);
+        let table_bytes = (u32_at(tail, 0) as usize).checked_mul(ENTRY_BYTES);
+        let table_at = table_bytes.and_then(|bytes| tail_at.checked_sub(bytes));
+        let table_at = table_at.ok_or_else(|| corrupt("shorter than its table"))?;
+        let table = end.slice(table_at..tail_at);
         if crc32c(&table) != u32_at(tail, 4) {
             return Err(corrupt("checksum of the table mismatches"));
         }
-        Ok(Self { object, table })
+        Ok(Self { from, end, table })
     }
 
-    /// The plain bytes of a section; empty if there is none.
+    /// Bytes of the whole object.
+    pub(super) fn object_bytes(&self) -> u64 {
+        self.from + self.end.len() as u64
+    }
+
+    /// Where a section is; `None` if there is none.
     ///
     /// # Errors
-    /// When it lies outside the object, its checksum is wrong, or it does not inflate.
-    pub(super) fn section(&self, section: Section) -> Result<Bytes, Error> {
+    /// When it lies outside the object, or is too large.
+    pub(super) fn place(&self, section: Section) -> Result<Option<Placed>, Error> {
         let corrupt = |what| Error::Corrupt { part: "index", what };
         let entry =
             self.table.chunks_exact(ENTRY_BYTES).find(|entry| u32_at(entry, 0) == section as u32);
-        let Some(entry) = entry else { return Ok(Bytes::new()) };
+        let Some(entry) = entry else { return Ok(None) };
         let (from, length) = (u64_at(entry, 8), u64_at(entry, 16));
-        let range = from.checked_add(length).filter(|end| *end <= self.object.len() as u64);
-        let end = range.ok_or_else(|| corrupt("a section lies outside"))?;
-        let place = |at: u64| usize::try_from(at).map_err(|_| corrupt("a section lies outside"));
-        let stored = self.object.slice(place(from)?..place(end)?);
-        if crc32c(&stored) != u32_at(entry, 32) {
-            return Err(corrupt("checksum of a section mismatches"));
-        }
-        if u32_at(entry, 4) & FLAG_ZSTD == 0 {
-            return Ok(stored);
-        }
-        let plain = u64_at(entry, 24);
-        if plain > SECTION_BYTES_MAX {
+        let end = from.checked_add(length).filter(|end| *end <= self.object_bytes());
+        let end = end.ok_or_else(|| corrupt("a section lies outside"))?;
+        let plain_bytes = u64_at(entry, 24);
+        if plain_bytes.max(length) > SECTION_BYTES_MAX {
             return Err(corrupt("a section is larger than 1 GiB"));
         }
-        let plain = zstd::bulk::decompress(&stored, place(plain)?).map_err(Error::Zstd)?;
-        Ok(plain.into())
+        let (flags, crc) = (u32_at(entry, 4), u32_at(entry, 32));
+        Ok(Some(Placed { range: from..end, plain_bytes, flags, crc }))
+    }
+
+    /// Bytes of the object that were read with its end.
+    pub(super) fn held(&self, range: &Range<u64>) -> Option<Bytes> {
+        let place = |at: u64| at.checked_sub(self.from).and_then(|at| usize::try_from(at).ok());
+        let (from, end) = (place(range.start)?, place(range.end)?);
+        (from <= end && end <= self.end.len()).then(|| self.end.slice(from..end))
+    }
+}
+
+impl Placed {
+    /// The plain bytes of the section.
+    ///
+    /// # Errors
+    /// When its checksum is wrong, or it does not inflate.
+    pub(super) fn plain(&self, stored: Bytes) -> Result<Bytes, Error> {
+        let corrupt = |what| Error::Corrupt { part: "index", what };
+        if crc32c(&stored) != self.crc {
+            return Err(corrupt("checksum of a section mismatches"));
+        }
+        if self.flags & FLAG_ZSTD == 0 {
+            return Ok(stored);
+        }
+        let bytes = usize::try_from(self.plain_bytes);
+        let bytes = bytes.map_err(|_| corrupt("a section is larger than the address space"))?;
+        Ok(zstd::bulk::decompress(&stored, bytes).map_err(Error::Zstd)?.into())
     }
 }
 
@@ -172,13 +220,38 @@ mod tests {
         writer.finish()
     }
 
+    fn section(reader: &IndexReader, section: Section) -> Result<Bytes, Error> {
+        let Some(placed) = reader.place(section)? else { return Ok(Bytes::new()) };
+        placed.plain(reader.held(&placed.range).unwrap())
+    }
+
+    fn open(object: Bytes) -> Result<IndexReader, Error> {
+        let bytes = object.len() as u64;
+        IndexReader::open(object, bytes)
+    }
+
     #[test]
     fn sections_come_back() {
-        let reader = IndexReader::open(object()).unwrap();
-        assert_eq!(reader.section(Section::Directory).unwrap(), vec![7; 4000]);
-        assert_eq!(&reader.section(Section::Shared).unwrap()[..], [1, 2, 3]);
-        assert_eq!(reader.section(Section::Zones).unwrap(), Bytes::new());
+        let reader = open(object()).unwrap();
+        assert_eq!(section(&reader, Section::Directory).unwrap(), vec![7; 4000]);
+        assert_eq!(&section(&reader, Section::Shared).unwrap()[..], [1, 2, 3]);
+        assert_eq!(section(&reader, Section::Zones).unwrap(), Bytes::new());
         assert!(object().len() < 300, "the first section is compressed");
+    }
+
+    #[test]
+    fn of_the_end_alone_sections_are_placed() {
+        let whole = object();
+        let end = whole.slice(whole.len() - 100..);
+        let reader = IndexReader::open(end, whole.len() as u64).unwrap();
+        assert_eq!(&section(&reader, Section::Shared).unwrap()[..], [1, 2, 3]);
+        let placed = reader.place(Section::Directory).unwrap().unwrap();
+        assert_eq!(reader.held(&placed.range), None);
+        let stored = open(whole.clone()).unwrap().held(&placed.range).unwrap();
+        assert_eq!(placed.plain(stored).unwrap(), vec![7; 4000]);
+        let (shorter, longer) = (whole.slice(whole.len() - 60..), whole.len() as u64 - 1);
+        assert!(IndexReader::open(shorter, whole.len() as u64).is_err(), "the table is cut");
+        assert!(IndexReader::open(whole, longer).is_err());
     }
 
     #[test]
@@ -187,11 +260,11 @@ mod tests {
         for index in 4..good.len() {
             let mut bad = good.to_vec();
             bad[index] ^= 0x40;
-            let Ok(reader) = IndexReader::open(bad.into()) else { continue };
-            let read = [Section::Directory, Section::Shared].map(|s| reader.section(s));
+            let Ok(reader) = open(bad.into()) else { continue };
+            let read = [Section::Directory, Section::Shared].map(|wanted| section(&reader, wanted));
             assert!(read.iter().any(Result::is_err), "byte {index}");
         }
-        assert!(IndexReader::open(Bytes::new()).is_err());
-        assert!(IndexReader::open(good.slice(..good.len() - 1)).is_err());
+        assert!(open(Bytes::new()).is_err());
+        assert!(open(good.slice(..good.len() - 1)).is_err());
     }
 }

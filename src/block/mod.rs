@@ -1,6 +1,8 @@
 //! The immutable Parquet block: the format, its writer and its reader.
 //!
-//! # The format, version 1
+//! # The format, version 2
+//!
+//! (Version 1 has another `index`, and is read all the same.)
 //!
 //! A block is a folder of objects, written once. The three Parquet files are plain: any reader opens them.
 //!
@@ -10,7 +12,7 @@
 //! | `traces.parquet` | one row per trace, in the order of their spans |
 //! | `resources.parquet` | one row per distinct (resource, scope) |
 //! | `bloom-<shard>` | trace ids that are possibly here: see `bloom.rs` |
-//! | `index` | trace directory, the Parquet files' tails, zone maps, key catalog, value filters and counts: see `index.rs`, `zones.rs`, `hashes.rs`, `values.rs` |
+//! | `index` | trace directory, the Parquet files' tails, zone maps, key catalog, value filters and counts: see `index.rs`, `zones.rs`, `entries.rs`, `hashes.rs`, `values.rs` |
 //! | `meta.json` | for people and for rebuilding a manifest; decides nothing |
 //!
 //! **Row order** of `spans.parquet`: traces by (minute of their start, root service, root name, trace id); inside a trace the depth-first
@@ -56,13 +58,18 @@
 mod arrays;
 mod bloom;
 mod counts;
+mod directory;
+mod entries;
 mod fetch;
 mod fill;
+mod filters;
 mod flat;
 mod hashes;
 mod header;
 mod index;
+mod judge;
 mod keys;
+mod known;
 mod levels;
 mod nested;
 mod open;
@@ -73,6 +80,7 @@ mod plan;
 mod promote;
 mod resources;
 mod restore;
+mod sections;
 mod select;
 mod source;
 mod survey;
@@ -85,8 +93,10 @@ mod zones;
 
 pub use bloom::crc32c;
 pub use counts::KnownCounts;
-pub use open::{Block, Blocks, Place};
-pub use write::{Facts, Written, write};
+pub use directory::{Directory, Place};
+pub use open::{Block, Blocks};
+pub use sections::Opening;
+pub use write::{Facts, Written, object_info, write};
 pub use zones::{CatalogKey, KeyScope, Zone, Zones};
 
 /// What is wrong with a block.

@@ -7,6 +7,9 @@ use crate::columns::{Layout, TraceTable};
 /// Rows of a row group: small groups cost under 3 % of size and buy pruning.
 pub(super) const ROW_GROUP_ROWS: usize = 64 * 1024;
 
+/// A unit may have one row more in so many.
+const SPARE_SHARE: usize = 32;
+
 const MINUTE_NANOS: u64 = 60_000_000_000;
 
 /// The same traces by (minute of the start, root service, root name, id): what is asked for together lies together.
@@ -62,14 +65,18 @@ pub(super) struct UnitPlan {
     pub row_groups: Vec<Range<usize>>,
 }
 
-/// Fills row groups with whole traces; a trace that is larger than a group gets groups of its own.
+/// Fills row groups with whole traces, about equally many rows in each; a trace that is larger than a group gets groups of its own.
 pub(super) fn units(traces: &TraceTable, group_rows: usize) -> Vec<UnitPlan> {
     let mut units: Vec<UnitPlan> = Vec::new();
+    let all = traces.first_row.last().map_or(0, |end| *end as usize);
+    let equal = all.div_ceil(all.div_ceil(group_rows).max(1));
+    // Whole traces do not fill a group: without room to spare there would be a small one left in the end.
+    let unit_rows = (equal + equal / SPARE_SHARE).min(group_rows);
     let mut first = 0;
     while first < traces.len() {
         let from = traces.rows(first).start;
         let mut last = first + 1;
-        while last < traces.len() && traces.rows(last).end - from <= group_rows {
+        while last < traces.len() && traces.rows(last).end - from <= unit_rows {
             last += 1;
         }
         let rows = from..traces.rows(last - 1).end;

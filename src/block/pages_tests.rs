@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::RowSelection;
 
 use super::super::Block;
 use super::super::fetch::{Fetch, decode};
-use super::super::tests::{chunk, stored};
+use super::super::tests::{chunk, spans_of, stored};
 use super::*;
 
 /// One range alone: a list of one is taken for a mistake.
@@ -29,7 +29,7 @@ async fn block() -> (Arc<Block>, Bytes) {
 }
 
 fn leaves(block: &Block) -> Vec<usize> {
-    (0..block.index.spans.parquet_schema().num_columns()).collect()
+    (0..spans_of(block).parquet_schema().num_columns()).collect()
 }
 
 fn part(object: &Bytes, range: &Range<u64>) -> Bytes {
@@ -39,9 +39,9 @@ fn part(object: &Bytes, range: &Range<u64>) -> Bytes {
 #[tokio::test]
 async fn every_header_that_the_writer_makes_is_read() {
     let (block, object) = block().await;
-    let metadata = block.index.spans.metadata();
+    let metadata = spans_of(&block).metadata();
     let plans = GroupPlan::all(metadata, &leaves(&block), &[0], None).unwrap();
-    let schema = block.index.spans.parquet_schema();
+    let schema = spans_of(&block).parquet_schema();
     let mut dictionaries = 0;
     for chunk in &plans[0].chunks {
         let flat = schema.column(chunk.column).max_rep_level() == 0;
@@ -71,7 +71,7 @@ async fn every_header_that_the_writer_makes_is_read() {
 #[tokio::test]
 async fn only_pages_with_wanted_rows_are_planned() {
     let (block, _) = block().await;
-    let metadata = block.index.spans.metadata();
+    let metadata = spans_of(&block).metadata();
     let rows = usize::try_from(metadata.row_group(0).num_rows()).unwrap();
     assert!(rows > 4096);
     let plan = |ranges: Vec<Range<usize>>| {
@@ -103,13 +103,13 @@ fn cell(array: &ArrayRef, row: usize) -> String {
 #[tokio::test]
 async fn selected_rows_are_those_of_the_whole() {
     let (block, _) = block().await;
-    let rows = usize::try_from(block.index.spans.metadata().row_group(0).num_rows()).unwrap();
+    let rows = usize::try_from(spans_of(&block).metadata().row_group(0).num_rows()).unwrap();
     let read = async |ranges: Option<&[Range<usize>]>| {
         let selection = ranges
             .map(|ranges| RowSelection::from_consecutive_ranges(ranges.iter().cloned(), rows));
         let fetch = Fetch {
             object: BlockObject::Spans,
-            metadata: &block.index.spans,
+            metadata: spans_of(&block),
             mask: ProjectionMask::all(),
             row_groups: vec![0],
             selection,
@@ -196,7 +196,7 @@ fn repacked(kind: PageKind, plain: &[u8], zstd: bool) -> Bytes {
 
 /// The column as it is read when one page is other than it was.
 fn read_with(block: &Block, plan: &GroupPlan, parts: &[Bytes]) -> Result<Vec<RecordBatch>, Error> {
-    let metadata = &block.index.spans;
+    let metadata = spans_of(block);
     let columns: Vec<usize> = plan.chunks.iter().map(|chunk| chunk.column).collect();
     let pages = Pages::of(metadata.metadata(), plan, &mut parts.iter().cloned());
     decode(metadata, &columns, vec![(pages, plan)])
@@ -214,9 +214,9 @@ async fn a_damaged_page_is_an_error_or_other_values() {
     for column in leaves(&block) {
         let rows = RowSelection::from_consecutive_ranges(
             [100..140, 4300..4310].into_iter(),
-            usize::try_from(block.index.spans.metadata().row_group(0).num_rows()).unwrap(),
+            usize::try_from(spans_of(&block).metadata().row_group(0).num_rows()).unwrap(),
         );
-        let metadata = block.index.spans.metadata();
+        let metadata = spans_of(&block).metadata();
         let plans = GroupPlan::all(metadata, &[column], &[0], Some(rows)).unwrap();
         let plan = &plans[0];
         let parts: Vec<Bytes> = plan.ranges().map(|range| part(&object, &range)).collect();
@@ -258,11 +258,11 @@ type Change<'a> = &'a dyn Fn(PageKind, Bytes) -> Bytes;
 async fn a_page_that_claims_too_much_is_corrupt() {
     let (block, object) = block().await;
     let column = |name: &str| {
-        let columns = block.index.spans.parquet_schema().columns().iter();
+        let columns = spans_of(&block).parquet_schema().columns().iter();
         columns.clone().position(|column| column.path().string() == name).unwrap()
     };
     let read = |name: &str, change: &dyn Fn(PageKind, Bytes) -> Bytes, which: usize| {
-        let metadata = block.index.spans.metadata();
+        let metadata = spans_of(&block).metadata();
         let plans = GroupPlan::all(metadata, &[column(name)], &[0], None).unwrap();
         let mut parts: Vec<Bytes> = plans[0].ranges().map(|range| part(&object, &range)).collect();
         let (kind, plain) = inflate(&parts[which], true).unwrap();

@@ -10,7 +10,7 @@ use arrow::compute::concat_batches;
 use parquet::arrow::ProjectionMask;
 
 use super::Error;
-use super::fetch::{Fetch, column};
+use super::fetch::{Fetch, column, select};
 use super::fill::{self, RestLists, children, ids, named, parent_ids, range, strings};
 use super::open::Block;
 use super::promote::Promoted;
@@ -28,10 +28,11 @@ impl Block {
     /// # Errors
     /// When the block cannot be read or is damaged.
     pub async fn spans(&self, rows: &[Range<u64>], cost: &mut ScanCost) -> Result<Spans, Error> {
-        let (row_groups, selection) = self.select(rows);
+        let tails = self.tails(cost).await?;
+        let (row_groups, selection) = select(&tails.spans, rows);
         let fetch = Fetch {
             object: BlockObject::Spans,
-            metadata: &self.index.spans,
+            metadata: &tails.spans,
             mask: ProjectionMask::all(),
             row_groups,
             selection: Some(selection),

@@ -9,19 +9,20 @@ use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::Error;
-use super::fetch::{Fetch, Fetched};
+use super::fetch::{Fetch, Fetched, select};
 use super::fill::{fill, span_attributes};
 use super::open::Block;
 use super::promote::{Promoted, Scope};
 use super::resources::ResourceTable;
 use super::traces::trace_table;
-use super::zones::{KeyScope, Zone};
+use super::zones::KeyScope;
 use crate::columns::{Batch, Projection, ScalarType, SpanColumn, TraceTable};
 use crate::failure::Failure;
-use crate::scan::{Attributes, Need, Scan, ScanCost, SpanSource, Unit};
+use crate::scan::{Attributes, Scan, ScanCost, SpanSource, Unit};
 use crate::store::keys::BlockObject;
 
 /// What a value takes when it is decoded, besides the texts: a number, or a code and a bit.
@@ -29,37 +30,35 @@ const DECODED_BYTES: u64 = 8;
 
 #[async_trait]
 impl SpanSource for Block {
-    fn units(&self, scan: &Scan) -> (Vec<Unit>, u64) {
-        let zones = &self.index.zones.units;
-        let may = |zone: &Zone| {
-            zone.overlaps(&scan.window) && zone.may_satisfy(&self.index.catalog, &scan.need)
-        };
-        let wanted: Vec<Unit> = (0..)
-            .zip(zones)
-            .filter(|(_, zone)| may(zone) && self.may_hold(zone, &scan.need))
-            .map(|(index, zone)| Unit {
+    async fn units(&self, scan: &Scan, cost: &mut ScanCost) -> Result<Vec<Unit>, Failure> {
+        let wanted = self.wanted(scan, cost).await.map_err(|error| self.unreadable(&error))?;
+        cost.units_skipped += (self.zones.units.len() - wanted.len()) as u64;
+        let unit = |index: usize| {
+            let zone = &self.zones.units[index];
+            Unit {
                 index,
                 first_start: zone.trace_start_min,
                 last_start: zone.trace_start_max,
                 rows: zone.rows,
-            })
-            .collect();
-        let skipped = (zones.len() - wanted.len()) as u64;
-        (wanted, skipped)
+            }
+        };
+        Ok(wanted.into_iter().map(unit).collect())
     }
 
-    fn bytes(&self, unit: &Unit, scan: &Scan) -> u64 {
-        let zone = &self.index.zones.units[unit.index];
-        let mask = self.mask(&scan.projection);
+    async fn bytes(&self, unit: &Unit, scan: &Scan) -> Result<u64, Failure> {
+        let tails = self.tails(&mut ScanCost::default()).await;
+        let spans = &tails.map_err(|error| self.unreadable(&error))?.spans;
+        let zone = &self.zones.units[unit.index];
+        let mask = self.mask(spans, &scan.projection);
         let first = zone.first_row_group as usize;
-        let groups = &self.index.spans.metadata().row_groups()[first..];
+        let groups = &spans.metadata().row_groups()[first..];
         let columns =
             groups.iter().take(zone.row_groups as usize).flat_map(RowGroupMetaData::columns);
         // Leaves are numbered alike in all row groups.
-        let leaves = self.index.spans.parquet_schema().num_columns().max(1);
+        let leaves = spans.parquet_schema().num_columns().max(1);
         let wanted = columns.enumerate().filter(|(place, _)| mask.leaf_included(place % leaves));
         let stored = |column: &ColumnChunkMetaData| column.uncompressed_size().unsigned_abs();
-        wanted.map(|(_, column)| stored(column) + unit.rows * DECODED_BYTES).sum()
+        Ok(wanted.map(|(_, column)| stored(column) + unit.rows * DECODED_BYTES).sum())
     }
 
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
@@ -98,42 +97,30 @@ impl Block {
         Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(error)))
     }
 
-    /// A search for one trace needs only the unit that it lies in.
-    fn may_hold(&self, zone: &Zone, need: &Need) -> bool {
-        match need {
-            Need::Trace(id) => {
-                let rows = zone.first_row..zone.first_row + zone.rows;
-                self.places(*id).iter().any(|place| rows.contains(&place.first_row))
-            }
-            Need::All(needs) => needs.iter().all(|need| self.may_hold(zone, need)),
-            Need::Any(needs) => needs.iter().any(|need| self.may_hold(zone, need)),
-            _ => true,
-        }
-    }
-
     async fn batch(
         &self,
         unit: usize,
         projection: &Projection,
         cost: &mut ScanCost,
     ) -> Result<Batch, Error> {
-        let zone = &self.index.zones.units[unit];
+        let zone = &self.zones.units[unit];
+        let tails = self.tails(cost).await?;
         if *projection == Projection::default() {
-            let traces = Arc::clone(&self.trace_tables(cost).await?[unit]);
+            let traces = self.trace_table(unit, cost).await?;
             return Ok(Batch { traces, ..Batch::default() });
         }
-        let mask = self.mask(projection);
+        let mask = self.mask(&tails.spans, projection);
         let first = zone.first_row_group as usize;
         let row_groups = (first..first + zone.row_groups as usize).collect();
         let fetch = Fetch {
             object: BlockObject::Spans,
-            metadata: &self.index.spans,
+            metadata: &tails.spans,
             mask,
             row_groups,
             selection: None,
         };
-        let (resources, tables, pages) = self.beside_tables(fetch, cost).await?;
-        let (projection, traces) = (projection.clone(), Arc::clone(&tables[unit]));
+        let (resources, traces, pages) = self.beside_tables(unit, fetch, cost).await?;
+        let projection = projection.clone();
         let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
             Some(whole) => fill(&whole, &projection, traces, &resources),
             None => Ok(Batch { traces, ..Batch::default() }),
@@ -144,13 +131,14 @@ impl Block {
     /// Rows, and the two tables that go with them, side by side: each is a round to the bucket.
     async fn beside_tables(
         &self,
+        unit: usize,
         fetch: Fetch<'_>,
         cost: &mut ScanCost,
-    ) -> Result<(Arc<ResourceTable>, &Vec<Arc<TraceTable>>, Fetched), Error> {
+    ) -> Result<(Arc<ResourceTable>, Arc<TraceTable>, Fetched), Error> {
         let (mut of_traces, mut of_rows) = (ScanCost::default(), ScanCost::default());
         let read = futures::try_join!(
             self.resource_table(cost),
-            self.trace_tables(&mut of_traces),
+            self.trace_table(unit, &mut of_traces),
             self.fetch_pages(fetch, &mut of_rows)
         )?;
         cost.add(of_traces);
@@ -166,21 +154,22 @@ impl Block {
         projection: &Projection,
         cost: &mut ScanCost,
     ) -> Result<Batch, Error> {
-        let zone = &self.index.zones.units[unit];
-        let all = Arc::clone(&self.trace_tables(cost).await?[unit]);
+        let zone = &self.zones.units[unit];
+        let tails = self.tails(cost).await?;
+        let all = self.trace_table(unit, cost).await?;
         let rows = traces.iter().map(|trace| {
             let rows = all.rows(*trace as usize);
             zone.first_row + rows.start as u64..zone.first_row + rows.end as u64
         });
-        let (row_groups, selection) = self.select(&joined(rows));
+        let (row_groups, selection) = select(&tails.spans, &joined(rows));
         let fetch = Fetch {
             object: BlockObject::Spans,
-            metadata: &self.index.spans,
-            mask: self.mask(projection),
+            metadata: &tails.spans,
+            mask: self.mask(&tails.spans, projection),
             row_groups,
             selection: Some(selection),
         };
-        let (resources, _, pages) = self.beside_tables(fetch, cost).await?;
+        let (resources, _, pages) = self.beside_tables(unit, fetch, cost).await?;
         let (projection, traces) = (projection.clone(), traces.to_vec());
         let make = move |parts: Vec<RecordBatch>| {
             let traces = Arc::new(all.some(&traces));
@@ -200,14 +189,15 @@ impl Block {
         keys: &BTreeSet<String>,
         cost: &mut ScanCost,
     ) -> Result<Attributes, Error> {
-        let first = self.index.zones.units[unit].first_row;
+        let tails = self.tails(cost).await?;
+        let first = self.zones.units[unit].first_row;
         let rows = rows.iter().map(|row| first + u64::from(*row)..first + u64::from(*row) + 1);
-        let (row_groups, selection) = self.select(&joined(rows));
+        let (row_groups, selection) = select(&tails.spans, &joined(rows));
         let projection = Projection { attributes: keys.clone(), ..Projection::default() };
         let fetch = Fetch {
             object: BlockObject::Spans,
-            metadata: &self.index.spans,
-            mask: self.mask(&projection),
+            metadata: &tails.spans,
+            mask: self.mask(&tails.spans, &projection),
             row_groups,
             selection: Some(selection),
         };
@@ -224,11 +214,12 @@ impl Block {
         cost: &mut ScanCost,
     ) -> Result<Arc<ResourceTable>, Error> {
         let load: BoxFuture<'_, Result<Arc<ResourceTable>, Error>> = Box::pin(async {
+            let metadata = &self.tails(cost).await?.resources;
             let fetch = Fetch {
                 object: BlockObject::Resources,
-                metadata: &self.index.resources,
+                metadata,
                 mask: ProjectionMask::all(),
-                row_groups: (0..self.index.resources.metadata().num_row_groups()).collect(),
+                row_groups: (0..metadata.metadata().num_row_groups()).collect(),
                 selection: None,
             };
             let make = |batches: Vec<RecordBatch>| Ok(Arc::new(ResourceTable::decode(&batches)?));
@@ -237,34 +228,60 @@ impl Block {
         self.resources.get_or_try_init(|| load).await.cloned()
     }
 
-    /// The traces of each unit, read once.
-    async fn trace_tables(&self, cost: &mut ScanCost) -> Result<&Vec<Arc<TraceTable>>, Error> {
-        let load: BoxFuture<'_, Result<Vec<Arc<TraceTable>>, Error>> = Box::pin(async {
-            let fetch = Fetch {
-                object: BlockObject::Traces,
-                metadata: &self.index.traces,
-                mask: ProjectionMask::all(),
-                row_groups: (0..self.index.traces.metadata().num_row_groups()).collect(),
-                selection: None,
-            };
-            let zones = self.index.zones.units.clone();
-            let make = move |batches: Vec<RecordBatch>| {
-                let Some(whole) = joined_parts(&batches)? else { return Ok(Vec::new()) };
-                zones.iter().map(|zone| trace_table(&whole, zone).map(Arc::new)).collect()
-            };
-            self.fetch(fetch, cost, make).await
+    /// The traces of a unit, read once.
+    async fn trace_table(
+        &self,
+        unit: usize,
+        cost: &mut ScanCost,
+    ) -> Result<Arc<TraceTable>, Error> {
+        if let Some(all) = self.traces.all.get() {
+            return Ok(Arc::clone(&all[unit]));
+        }
+        let load: BoxFuture<'_, Result<(usize, Arc<TraceTable>), Error>> = Box::pin(async {
+            let mut tables = self.read_traces(unit..unit + 1, cost).await?;
+            Ok((unit, tables.pop().expect("one for each unit")))
         });
-        self.traces.get_or_try_init(|| load).await
+        let (first, table) = self.traces.first.get_or_try_init(|| load).await?;
+        if *first == unit {
+            return Ok(Arc::clone(table));
+        }
+        let load: BoxFuture<'_, Result<Vec<Arc<TraceTable>>, Error>> =
+            Box::pin(self.read_traces(0..self.zones.units.len(), cost));
+        Ok(Arc::clone(&self.traces.all.get_or_try_init(|| load).await?[unit]))
+    }
+
+    async fn read_traces(
+        &self,
+        units: Range<usize>,
+        cost: &mut ScanCost,
+    ) -> Result<Vec<Arc<TraceTable>>, Error> {
+        let metadata = &self.tails(cost).await?.traces;
+        let zones = self.zones.units[units].to_vec();
+        let first = zones.first().map_or(0, |zone| zone.first_trace);
+        let end = zones.last().map_or(0, |zone| zone.first_trace + zone.traces);
+        let (row_groups, selection) = select(metadata, std::slice::from_ref(&(first..end)));
+        let fetch = Fetch {
+            object: BlockObject::Traces,
+            metadata,
+            mask: ProjectionMask::all(),
+            row_groups,
+            selection: Some(selection),
+        };
+        let make = move |batches: Vec<RecordBatch>| {
+            let Some(whole) = joined_parts(&batches)? else { return Ok(Vec::new()) };
+            zones.iter().map(|zone| trace_table(&whole, zone, first).map(Arc::new)).collect()
+        };
+        self.fetch(fetch, cost, make).await
     }
 
     /// The leaves of `spans.parquet` that a projection needs.
-    fn mask(&self, projection: &Projection) -> ProjectionMask {
+    fn mask(&self, spans: &ArrowReaderMetadata, projection: &Projection) -> ProjectionMask {
         let wanted = Wanted::of(projection, |scope, key| {
-            let found = self.index.catalog.find(scope, key);
-            found.is_some_and(|key| self.index.zones.keys[key as usize].rest)
-                || self.index.catalog.is_incomplete(scope)
+            let found = self.catalog.find(scope, key);
+            found.is_some_and(|key| self.zones.keys[key as usize].rest)
+                || self.catalog.is_incomplete(scope)
         });
-        let schema = self.index.spans.parquet_schema();
+        let schema = spans.parquet_schema();
         let leaves = schema
             .columns()
             .iter()

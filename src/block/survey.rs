@@ -6,7 +6,8 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::Error;
-use super::hashes::{BITS_MAX, BITS_MIN, FilterWriter};
+use super::entries::{EntryNumber, EntryWriter};
+use super::filters::{FilterPlan, Planned, Wanted};
 use super::index::{IndexWriter, Section};
 use super::keys::{Keys, Seen, UnitResources};
 use super::order::UnitPlan;
@@ -15,28 +16,21 @@ use super::resources::ResourceKeys;
 use super::source::Source;
 use super::tally::{Counter, Tally};
 use super::values::{Subject, ValuesWriter};
-use super::zones::{CatalogKey, KEYS_MAX, KeyScope, KeyZone, Zone, Zones};
+use super::zones::{CatalogKey, KEYS_MAX, KeyScope, KeyZone, KeyZones, Zone, Zones};
 use crate::columns::gather::NOWHERE;
 use crate::columns::{EMPTY, Layout, NO_STATUS, Resource, Spans};
 
 /// OTLP's status code for an error.
 const STATUS_ERROR: i32 = 2;
 
-/// Filters of a unit take at most one byte in so many of those of its spans.
-const FILTER_SHARE: usize = 112;
-
-/// A filter of more numbers comes after those of texts: few are asked for by equality.
-const FEW_NUMBERS: usize = 128;
-
-/// So many bytes they may always take.
-const FILTER_BYTES_MIN: usize = 16 * 1024;
-
 /// Collects what an index says of the spans of a block, unit by unit.
 pub(super) struct Survey<'a> {
     resources: &'a ResourceKeys,
     keys: BTreeMap<(KeyScope, String), u32>,
     zones: Zones,
-    filters: FilterWriter,
+    /// What will be the entries of keys, and of the names.
+    entries: BTreeMap<EntryNumber, KeyZones>,
+    filters: FilterPlan,
     values: ValuesWriter,
     incomplete: BTreeSet<KeyScope>,
 }
@@ -57,7 +51,8 @@ impl<'a> Survey<'a> {
             resources,
             keys: BTreeMap::new(),
             zones: Zones::default(),
-            filters: FilterWriter::default(),
+            entries: BTreeMap::new(),
+            filters: FilterPlan::default(),
             values: ValuesWriter::default(),
             incomplete: BTreeSet::new(),
         }
@@ -132,66 +127,73 @@ impl<'a> Survey<'a> {
         intrinsics.list(&mut self.values, unit);
         let Keys { seen, incomplete } = keys;
         self.incomplete.extend(incomplete);
-        zone.names = intrinsics.names.text_set();
-        let mut wanted: Vec<(Wanted, Vec<u64>)> = Vec::new();
-        if zone.names.is_none() {
-            wanted.push((Wanted::Names, intrinsics.names.text_hashes()));
+        let texts = intrinsics.names.text_set();
+        if texts.is_none() {
+            let wanted = Wanted::Texts(EntryNumber::NAME_ZONES);
+            let hashes = intrinsics.names.text_hashes();
+            self.filters.add(wanted, (unit, zone.rows), hashes, zone.rows);
         }
+        let names = KeyZone { texts, ..KeyZone::default() };
+        self.entries.entry(EntryNumber::NAME_ZONES).or_default().push(unit, names);
         for (key, seen) in seen {
             let Some(key) = self.catalog(key, &seen) else { continue };
             self.values.add(Subject::Key(key), unit, &seen.tally, seen.resources.as_deref());
-            let place = zone.keys.len();
-            let texts = seen.tally.text_set();
-            if texts.is_none() {
-                wanted.push((Wanted::Texts(place), seen.tally.text_hashes()));
-            }
-            wanted.extend(seen.tally.number_hashes().map(|all| (Wanted::Numbers(place), all)));
-            zone.keys.push(KeyZone {
-                key,
-                present: seen.present,
-                texts,
-                numbers: seen.tally.range(),
-                other: seen.other,
-                bools: seen.tally.bool_bits(),
-                ..KeyZone::default()
-            });
+            zone.key_numbers.push(key);
+            self.add_key(EntryNumber::key_zones(key), (unit, zone.rows), &seen);
         }
-        self.add_filters(&mut zone, wanted, stored_bytes);
+        self.filters.end_unit(stored_bytes);
         self.zones.units.push(zone);
     }
 
-    /// Adds filters. Each value gets as many bits as there is room for; if that is too little, the largest filters are left out. Large
-    /// ones of numbers get what is left over.
-    fn add_filters(&mut self, zone: &mut Zone, mut wanted: Vec<(Wanted, Vec<u64>)>, stored: usize) {
-        let is_extra = |(wanted, hashes): &(Wanted, Vec<u64>)| {
-            matches!(wanted, Wanted::Numbers(_)) && hashes.len() > FEW_NUMBERS
-        };
-        wanted.sort_by_key(|wanted| (is_extra(wanted), wanted.1.len()));
-        let end = self.filters.len() + (stored / FILTER_SHARE).max(FILTER_BYTES_MIN);
-        let counted = wanted.iter().filter(|wanted| !is_extra(wanted));
-        let values: usize = counted.map(|(_, hashes)| hashes.len()).sum();
-        let bits = (end - self.filters.len()) * 8 / values.max(1);
-        let bits = bits.clamp(BITS_MIN, BITS_MAX);
-        for (wanted, hashes) in wanted {
-            if self.filters.len() + FilterWriter::bytes_for(hashes.len(), bits) > end {
-                break;
-            }
-            let filter = self.filters.add(&hashes, bits);
-            match wanted {
-                Wanted::Names => zone.name_filter = filter,
-                Wanted::Texts(key) => zone.keys[key].text_filter = filter,
-                Wanted::Numbers(key) => zone.keys[key].number_filter = filter,
-            }
+    fn add_key(&mut self, entry: EntryNumber, (unit, rows): (u32, u64), seen: &Seen<'_>) {
+        let texts = seen.tally.text_set();
+        if texts.is_none() {
+            let hashes = seen.tally.text_hashes();
+            self.filters.add(Wanted::Texts(entry), (unit, rows), hashes, seen.present);
         }
+        if let Some(hashes) = seen.tally.number_hashes() {
+            self.filters.add(Wanted::Numbers(entry), (unit, rows), hashes, seen.present);
+        }
+        let zone = KeyZone {
+            present: seen.present,
+            texts,
+            numbers: seen.tally.range(),
+            other: seen.other,
+            bools: seen.tally.bool_bits(),
+            ..KeyZone::default()
+        };
+        self.entries.entry(entry).or_default().push(unit, zone);
     }
 
-    /// Writes the sections.
-    pub(super) fn finish(mut self, index: &mut IndexWriter) -> Result<(), Error> {
+    /// Writes the sections that only some questions are about.
+    pub(super) fn write_entries(&mut self, index: &mut IndexWriter) -> Result<Vec<u8>, Error> {
+        let (planned, filters) = std::mem::take(&mut self.filters).finish();
+        for Planned { wanted, filters } in planned {
+            let (Wanted::Texts(entry) | Wanted::Numbers(entry)) = wanted;
+            let zones = self.entries.get_mut(&entry).expect("added with the values");
+            for (unit, filter) in filters {
+                let place = zones.units.binary_search(&unit).expect("added with the values");
+                match wanted {
+                    Wanted::Texts(_) => zones.zones[place].text_filter = Some(filter),
+                    Wanted::Numbers(_) => zones.zones[place].number_filter = Some(filter),
+                }
+            }
+        }
+        let mut entries = EntryWriter::new()?;
+        for (number, zones) in &self.entries {
+            entries.add(*number, zones.encode_to_vec())?;
+        }
+        std::mem::take(&mut self.values).finish(&mut entries)?;
+        let (table, body) = entries.finish();
+        index.add_as_is(Section::Entries, &body);
+        index.add_as_is(Section::ValueFilters, &filters);
+        Ok(table)
+    }
+
+    /// What all questions are about.
+    pub(super) fn zones(mut self) -> Zones {
         self.zones.incomplete = self.incomplete.iter().map(|scope| *scope as i32).collect();
-        index.add(Section::Zones, &self.zones.encode_to_vec())?;
-        index.add_as_is(Section::ValueFilters, &self.filters.finish());
-        index.add_as_is(Section::Values, &self.values.finish()?);
-        Ok(())
+        self.zones
     }
 
     /// The number of a key in the catalog, with what a unit adds to it.
@@ -217,13 +219,6 @@ impl<'a> Survey<'a> {
         catalog.rest |= seen.rest;
         Some(index)
     }
-}
-
-/// What a filter is for: of a key, by its place in the zone.
-enum Wanted {
-    Names,
-    Texts(usize),
-    Numbers(usize),
 }
 
 impl<'a> Intrinsics<'a> {

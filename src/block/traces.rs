@@ -9,11 +9,15 @@ use super::zones::Zone;
 use crate::columns::TraceTable;
 use crate::trace::TraceId;
 
-/// The traces of one unit, out of all of `traces.parquet`.
-pub(super) fn trace_table(whole: &RecordBatch, zone: &Zone) -> Result<TraceTable, Error> {
+/// The traces of one unit, out of rows of `traces.parquet` from `first_trace` on.
+pub(super) fn trace_table(
+    whole: &RecordBatch,
+    zone: &Zone,
+    first_trace: u64,
+) -> Result<TraceTable, Error> {
     let outside = Error::Corrupt { part: "traces.parquet", what: "a unit's traces lie outside" };
     let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-    let (first, count) = (place(zone.first_trace), place(zone.traces));
+    let (first, count) = (place(zone.first_trace.wrapping_sub(first_trace)), place(zone.traces));
     if first.checked_add(count).is_none_or(|end| end > whole.num_rows()) {
         return Err(outside);
     }

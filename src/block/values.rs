@@ -1,17 +1,14 @@
-//! How often each value comes: the section `Values`, by which tag values are told without reading spans.
+//! How often each value comes: entries by which tag values are told without reading spans.
 //!
-//! Little endian: the number of entries (u32), the entries {subject u32, offset u32, stored bytes u32, plain bytes u32} by subject, then
-//! what they point at, offsets from the section's start: a [`Listed`] message each, as a zstd frame if the plain bytes are another
-//! number than the stored ones. A subject is the number of a key in the catalog, or one of [`Subject`] past them. Units of which the
-//! counts are not known, or where values hardly repeat, are left out.
+//! An entry (see `entries.rs`) is a [`Listed`] message about one subject: a key, by its number in the catalog, or one of the others of
+//! [`Subject`], past them. Units of which the counts are not known, or where values hardly repeat, are left out.
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
 use prost::{Message, Oneof};
-use zstd::bulk::{Compressor, Decompressor};
 
 use super::Error;
+use super::entries::{EntryNumber, EntryWriter};
 use super::tally::Tally;
 use crate::trace::Scalar;
 
@@ -27,16 +24,8 @@ const FEW: usize = 64;
 /// Otherwise a value must come so often, on average: reading the rows costs less than a long list.
 const REPEATS_MIN: u64 = 16;
 
-const ENTRY_BYTES: usize = 16;
-
-/// zstd's: entries are small.
-const LEVEL: i32 = 9;
-
-/// Largest entry after inflating.
-const PLAIN_BYTES_MAX: u32 = 256 << 20;
-
 /// What is counted, in the order of their numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Subject {
     /// An attribute, by its number in the catalog.
     Key(u32),
@@ -52,10 +41,10 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    /// The number that stands for it in the section. Part of the format.
-    fn number(self) -> u32 {
-        let past_keys = |index: u32| (1 << 31) + index;
-        match self {
+    /// The entry that tells of it. Part of the format.
+    pub(super) fn entry(self) -> EntryNumber {
+        let past_keys = |index: u32| (1 << 20) + index;
+        EntryNumber::counts(match self {
             Self::Key(key) => key,
             Self::Resources => past_keys(0),
             Self::Name => past_keys(1),
@@ -63,7 +52,7 @@ impl Subject {
             Self::Kind => past_keys(3),
             Self::StatusMessage => past_keys(4),
             Self::EventName => past_keys(5),
-        }
+        })
     }
 }
 
@@ -119,7 +108,7 @@ impl Listed {
     }
 }
 
-/// Builds the section.
+/// Builds the entries.
 #[derive(Default)]
 pub(super) struct ValuesWriter {
     subjects: BTreeMap<Subject, Growing>,
@@ -171,28 +160,11 @@ impl ValuesWriter {
         growing.listed.units.push(counts);
     }
 
-    pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
-        let mut compressor = Compressor::new(LEVEL).map_err(Error::Zstd)?;
-        let mut section = number(self.subjects.len()).to_le_bytes().to_vec();
-        let mut offset = section.len() + self.subjects.len() * ENTRY_BYTES;
-        let mut bodies = Vec::with_capacity(self.subjects.len());
+    pub(super) fn finish(self, entries: &mut EntryWriter) -> Result<(), Error> {
         for (subject, Growing { listed, .. }) in self.subjects {
-            let plain = listed.encode_to_vec();
-            let packed = compressor.compress(&plain).map_err(Error::Zstd)?;
-            let plain_bytes = plain.len();
-            let stored = if packed.len() < plain_bytes { packed } else { plain };
-            for field in
-                [subject.number(), number(offset), number(stored.len()), number(plain_bytes)]
-            {
-                section.extend_from_slice(&field.to_le_bytes());
-            }
-            offset += stored.len();
-            bodies.push(stored);
+            entries.add(subject.entry(), listed.encode_to_vec())?;
         }
-        for body in bodies {
-            section.extend_from_slice(&body);
-        }
-        Ok(section)
+        Ok(())
     }
 }
 
@@ -211,7 +183,7 @@ fn without_end(counts: &[u64]) -> Vec<u64> {
 }
 
 fn number(value: usize) -> u32 {
-    u32::try_from(value).expect("a section of values has less than 4 GiB")
+    u32::try_from(value).expect("fewer values than spans")
 }
 
 impl Growing {
@@ -233,52 +205,33 @@ impl Growing {
     }
 }
 
-/// What a section says of a subject; nothing if it is not there.
-///
-/// # Errors
-/// When the section is damaged.
-pub(super) fn find(section: &Bytes, subject: Subject) -> Result<Listed, Error> {
-    let corrupt = |what| Error::Corrupt { part: "index, values", what };
-    if section.is_empty() {
-        return Ok(Listed::default());
+impl Listed {
+    /// An entry read back.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub(super) fn read(entry: &[u8]) -> Result<Self, Error> {
+        let listed = Self::decode(entry)?;
+        let fits = |unit: &UnitCounts| {
+            let last: u64 = unit.steps.iter().map(|step| u64::from(*step)).sum();
+            unit.steps.len() == unit.counts.len()
+                && (unit.steps.is_empty() || last < listed.values.len() as u64)
+        };
+        let is_whole = listed.units.iter().all(fits);
+        let corrupt = Error::Corrupt { part: "index, values", what: "a count is of no value" };
+        is_whole.then_some(listed).ok_or(corrupt)
     }
-    let count = section.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)) as usize;
-    let table = count.checked_mul(ENTRY_BYTES).and_then(|bytes| section.get(4..4 + bytes));
-    let table = table.ok_or_else(|| corrupt("shorter than its table"))?;
-    let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
-    let field = |entry: &[u8; ENTRY_BYTES], index: usize| {
-        let (fields, _) = entry.as_chunks::<4>();
-        u32::from_le_bytes(fields[index])
-    };
-    let found = entries.binary_search_by_key(&subject.number(), |entry| field(entry, 0));
-    let Ok(found) = found else { return Ok(Listed::default()) };
-    let [from, length, plain] = [1, 2, 3].map(|index| field(&entries[found], index));
-    let end = from as usize + length as usize;
-    let stored = section.get(from as usize..end).ok_or_else(|| corrupt("an entry lies outside"))?;
-    if plain > PLAIN_BYTES_MAX {
-        return Err(corrupt("an entry is larger than 256 MiB"));
-    }
-    let listed = if plain == length {
-        Listed::decode(stored)?
-    } else {
-        let mut inflater = Decompressor::new().map_err(Error::Zstd)?;
-        let plain = inflater.decompress(stored, plain as usize).map_err(Error::Zstd)?;
-        Listed::decode(&plain[..])?
-    };
-    let fits = |unit: &UnitCounts| {
-        let last: u64 = unit.steps.iter().map(|step| u64::from(*step)).sum();
-        unit.steps.len() == unit.counts.len()
-            && (unit.steps.is_empty() || last < listed.values.len() as u64)
-    };
-    let is_whole = listed.units.iter().all(fits);
-    is_whole.then_some(listed).ok_or_else(|| corrupt("a count is of no value"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
 
-    fn section() -> Bytes {
+    use super::*;
+    use crate::block::entries::find;
+
+    /// The plain entry of a subject.
+    fn entry(subject: Subject) -> Option<Bytes> {
         let mut writer = ValuesWriter::default();
         for unit in [0, 2] {
             let mut tally = Tally::default();
@@ -291,13 +244,17 @@ mod tests {
         let mut many = Tally::default();
         (0..100).for_each(|value| many.add_int(value, 1));
         writer.add(Subject::Kind, 0, &many, None);
-        writer.finish().unwrap().into()
+        let mut entries = EntryWriter::new().unwrap();
+        writer.finish(&mut entries).unwrap();
+        let (table, body) = entries.finish();
+        let found = find(&table, subject.entry())?;
+        let stored = &body[found.offset as usize..(found.offset + found.stored_bytes) as usize];
+        Some(found.plain(&Bytes::copy_from_slice(stored)).unwrap())
     }
 
     #[test]
     fn subjects_come_back() {
-        let section = section();
-        let listed = find(&section, Subject::Key(3)).unwrap();
+        let listed = Listed::read(&entry(Subject::Key(3)).unwrap()).unwrap();
         let value = |value| ListedValue { value: Some(value) };
         let text = |text: &str| value(AnyScalar::String(text.to_owned()));
         assert_eq!(listed.values, [text("a"), text("b"), value(AnyScalar::Int(-1)), text("c")]);
@@ -305,26 +262,25 @@ mod tests {
         assert_eq!((&unit.steps[..], &unit.counts[..]), (&[0, 2, 1][..], &[3, 5, 1][..]));
         assert_eq!(unit.resources, [0, 7]);
         assert_eq!(listed.unit(1), None);
-        let resources = find(&section, Subject::Resources).unwrap();
+        let resources = Listed::read(&entry(Subject::Resources).unwrap()).unwrap();
         assert_eq!(resources.unit(0).unwrap().resources, [1, 0, 4]);
         for absent in [Subject::Kind, Subject::Key(2), Subject::Name] {
-            assert_eq!(find(&section, absent).unwrap(), Listed::default(), "{absent:?}");
+            assert_eq!(entry(absent), None, "{absent:?}");
         }
-        assert_eq!(find(&Bytes::new(), Subject::Name).unwrap(), Listed::default());
     }
 
     #[test]
     fn damage_is_an_error_or_harmless() {
-        let good = section();
+        let good = entry(Subject::Key(3)).unwrap();
         for (index, bit) in (0..good.len()).flat_map(|index| (0..8).map(move |bit| (index, bit))) {
             let mut bad = good.to_vec();
             bad[index] ^= 1 << bit;
-            for subject in [Subject::Key(3), Subject::Resources, Subject::Status] {
-                // No panic; the section's checksum says the rest.
-                let found = find(&bad.clone().into(), subject);
-                assert!(found.is_err() || found.is_ok());
-            }
+            // No panic; the entry's checksum says the rest.
+            let read = Listed::read(&bad);
+            assert!(read.is_err() || read.is_ok());
         }
-        assert!(find(&good.slice(..good.len() / 2), Subject::Resources).is_err());
+        let nowhere = UnitCounts { steps: vec![9], counts: vec![1], ..UnitCounts::default() };
+        let listed = Listed { units: vec![nowhere], ..Listed::default() };
+        assert!(Listed::read(&listed.encode_to_vec()).is_err());
     }
 }

@@ -12,6 +12,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
+use prost::Message;
 
 use super::arrays::{self, Column};
 use super::index::{IndexWriter, Section};
@@ -22,6 +23,7 @@ use super::source::Source;
 use super::survey::Survey;
 use super::{Error, bloom, tables};
 use crate::columns::{Layout, Spans};
+use crate::manifest::ObjectInfo;
 use crate::store::keys::BlockObject;
 
 /// Rows of a page: small pages cost little and let a trace be read without its neighbours.
@@ -54,6 +56,18 @@ pub struct Written {
     pub service_names: Vec<String>,
 }
 
+impl Written {
+    /// What the list of blocks says of the objects.
+    pub fn object_infos(&self) -> Vec<ObjectInfo> {
+        self.objects.iter().map(|(object, bytes)| object_info(*object, bytes)).collect()
+    }
+}
+
+/// What the list of blocks says of an object.
+pub fn object_info(object: BlockObject, bytes: &Bytes) -> ObjectInfo {
+    ObjectInfo { object, bytes: bytes.len() as u64, crc32c: bloom::crc32c(bytes) }
+}
+
 /// Writes the rows of a layout, which may be in any order of traces and must not be empty.
 ///
 /// # Errors
@@ -62,21 +76,23 @@ pub fn write(chunks: &[&Spans], layout: &Layout, facts: &Facts) -> Result<Writte
     let layout = &order::sorted(layout);
     let units = order::units(&layout.traces, order::ROW_GROUP_ROWS);
     let resources = keyed_resources(chunks, layout);
-    let (spans, survey) = write_spans(chunks, layout, &units, &resources)?;
+    let (spans, mut survey) = write_spans(chunks, layout, &units, &resources)?;
     let traces = write_table(&tables::traces(&layout.traces)?)?;
     let table = write_table(&tables::resources(resources.all())?)?;
 
     let mut index = IndexWriter::new();
+    let entry_table = survey.write_entries(&mut index)?;
     index.add(Section::Directory, &directory(layout))?;
     index.add(Section::SpansTail, &spans.tail())?;
     index.add(Section::TracesTail, &traces.tail())?;
     index.add(Section::ResourcesTail, &table.tail())?;
-    survey.finish(&mut index)?;
+    index.add(Section::WalCoverage, &facts.wal_coverage)?;
     index.add(
         Section::Shared,
         &facts.shared.iter().flat_map(|f| f.to_le_bytes()).collect::<Vec<_>>(),
     )?;
-    index.add(Section::WalCoverage, &facts.wal_coverage)?;
+    index.add(Section::EntryTable, &entry_table)?;
+    index.add(Section::Zones, &survey.zones().encode_to_vec())?;
 
     let mut objects = vec![
         (BlockObject::Spans, spans.bytes),

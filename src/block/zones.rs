@@ -1,13 +1,12 @@
-//! What each part of a block can hold: zone maps, value sets and the key catalog, and the tests that use them.
+//! What each part of a block can hold: zone maps, value sets and the key catalog. What is concluded from them is in `judge.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use prost::Message;
 
-use super::hashes;
-use crate::scan::{Need, NeedScope, NeedValue};
+use super::entries::EntryNumber;
 
 /// Most distinct texts of a key that are listed in a zone; a key with more has no list.
 pub(super) const VALUES_MAX: usize = 64;
@@ -61,29 +60,41 @@ pub struct Zone {
     /// Spans with status error.
     #[prost(uint64, tag = "12")]
     pub errors: u64,
-    /// Distinct span names, if at most 64.
+    /// Numbers of the keys that some span of the unit has.
+    #[prost(uint32, repeated, tag = "16")]
+    pub key_numbers: Vec<u32>,
+    // In blocks from before there were entries the unit's zones of names and keys are here.
     #[prost(message, optional, tag = "13")]
-    pub names: Option<TextSet>,
+    pub(super) names: Option<TextSet>,
     #[prost(message, repeated, tag = "14")]
-    pub keys: Vec<KeyZone>,
-    /// Hashes of the span names, if there are too many for a list.
+    pub(super) keys: Vec<KeyZone>,
     #[prost(message, optional, tag = "15")]
-    pub name_filter: Option<ValueFilter>,
+    pub(super) name_filter: Option<ValueFilter>,
+}
+
+/// An entry: the zones of one key, or of the span names, in the units that have it.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct KeyZones {
+    /// Numbers of units, ascending.
+    #[prost(uint32, repeated, tag = "1")]
+    pub units: Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    pub zones: Vec<KeyZone>,
 }
 
 /// A set of texts, sorted.
 #[derive(Clone, PartialEq, Message)]
-pub struct TextSet {
+pub(super) struct TextSet {
     #[prost(string, repeated, tag = "1")]
     pub values: Vec<String>,
 }
 
 /// What a unit has of one key.
 #[derive(Clone, PartialEq, Message)]
-pub struct KeyZone {
-    /// Index into the catalog.
+pub(super) struct KeyZone {
+    /// Index into the catalog, in blocks from before there were entries.
     #[prost(uint32, tag = "1")]
-    pub key: u32,
+    pub(super) key: u32,
     /// Values, of any type.
     #[prost(uint64, tag = "2")]
     pub present: u64,
@@ -110,7 +121,7 @@ pub struct KeyZone {
 
 /// Where in the section `ValueFilters` a filter is: see `hashes.rs`.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct ValueFilter {
+pub(super) struct ValueFilter {
     #[prost(uint32, tag = "1")]
     pub first_block: u32,
     #[prost(uint32, tag = "2")]
@@ -118,10 +129,13 @@ pub struct ValueFilter {
     /// Words of its block in which a value has a bit, 1 to 8.
     #[prost(uint32, tag = "3")]
     pub words: u32,
+    /// From one block of the filter to its next; 0 is 1.
+    #[prost(uint32, tag = "4")]
+    pub stride: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct NumberRange {
+pub(super) struct NumberRange {
     #[prost(double, tag = "1")]
     pub min: f64,
     #[prost(double, tag = "2")]
@@ -156,25 +170,19 @@ pub enum KeyScope {
     Instrumentation = 4,
 }
 
-/// Catalog lookup by scope and key, and what zones say of values.
-pub struct Catalog {
+/// Catalog lookup by scope and key.
+pub(super) struct Catalog {
     index: BTreeMap<(KeyScope, String), u32>,
     incomplete: Vec<KeyScope>,
-    /// The section `ValueFilters`.
-    filters: Bytes,
 }
 
 impl Catalog {
-    pub fn of(zones: &Zones, filters: Bytes) -> Self {
+    pub(super) fn of(zones: &Zones) -> Self {
         let index = (0_u32..)
             .zip(&zones.keys)
             .map(|(place, key)| ((key.scope(), key.key.clone()), place))
             .collect();
-        Self { index, incomplete: zones.incomplete().collect(), filters }
-    }
-
-    fn may_contain(&self, filter: Option<&ValueFilter>, hash: impl Fn() -> u64) -> bool {
-        filter.is_none_or(|filter| hashes::may_contain(&self.filters, filter, hash()))
+        Self { index, incomplete: zones.incomplete().collect() }
     }
 
     /// Whether a unit of which no zone has a key may have it all the same.
@@ -182,7 +190,7 @@ impl Catalog {
         self.incomplete.contains(&scope)
     }
 
-    pub fn find(&self, scope: KeyScope, key: &str) -> Option<u32> {
+    pub(super) fn find(&self, scope: KeyScope, key: &str) -> Option<u32> {
         // One allocation per question, not per row.
         self.index.get(&(scope, key.to_owned())).copied()
     }
@@ -194,152 +202,43 @@ impl Zone {
         self.trace_start_min <= *window.end() && self.end_max >= *window.start()
     }
 
-    /// Whether some span of the unit may satisfy the need. `false` is certain.
-    pub fn may_satisfy(&self, catalog: &Catalog, need: &Need) -> bool {
-        match need {
-            Need::Anything | Need::Trace(_) => true,
-            Need::All(needs) => needs.iter().all(|need| self.may_satisfy(catalog, need)),
-            Need::Any(needs) => needs.iter().any(|need| self.may_satisfy(catalog, need)),
-            Need::HasAttribute { scope, key } => self.may_have(catalog, *scope, key, |_| true),
-            Need::Equals { scope, key, value } => {
-                self.may_have(catalog, *scope, key, |zone| zone.may_equal(catalog, value))
+    /// Whether some span of the unit has a key of the catalog.
+    pub(super) fn has_key(&self, key: u32) -> bool {
+        self.key_numbers.contains(&key)
+    }
+}
+
+impl Zones {
+    /// Takes the zones of names and keys out of the units, where blocks from before there were entries have them.
+    pub(super) fn take_entries(&mut self) -> HashMap<EntryNumber, Arc<KeyZones>> {
+        let mut entries: HashMap<EntryNumber, KeyZones> = HashMap::new();
+        for (number, unit) in (0..).zip(&mut self.units) {
+            if unit.key_numbers.is_empty() {
+                unit.key_numbers = unit.keys.iter().map(|zone| zone.key).collect();
             }
-            Need::NameEquals(name) => match &self.names {
-                Some(names) => names.values.binary_search(name).is_ok(),
-                None => catalog.may_contain(self.name_filter.as_ref(), || hashes::of_text(name)),
-            },
-            Need::DurationAtLeast(nanos) => self.duration_max >= *nanos,
-            Need::DurationAtMost(nanos) => self.duration_min <= *nanos,
-            Need::StatusError => self.errors > 0,
+            let (texts, text_filter) = (unit.names.take(), unit.name_filter.take());
+            if texts.is_some() || text_filter.is_some() {
+                let names = KeyZone { texts, text_filter, ..KeyZone::default() };
+                entries.entry(EntryNumber::NAME_ZONES).or_default().push(number, names);
+            }
+            for zone in std::mem::take(&mut unit.keys) {
+                entries.entry(EntryNumber::key_zones(zone.key)).or_default().push(number, zone);
+            }
         }
-    }
-
-    /// What the unit has of a key.
-    pub(super) fn key(&self, key: u32) -> Option<&KeyZone> {
-        // They ascend by scope and key, not by number.
-        self.keys.iter().find(|zone| zone.key == key)
-    }
-
-    fn may_have(
-        &self,
-        catalog: &Catalog,
-        scope: NeedScope,
-        key: &str,
-        passes: impl Fn(&KeyZone) -> bool,
-    ) -> bool {
-        scopes_of(scope).iter().any(|scope| {
-            let zone = catalog.find(*scope, key).and_then(|key| self.key(key));
-            zone.map_or_else(|| catalog.is_incomplete(*scope), &passes)
-        })
+        entries.into_iter().map(|(number, zones)| (number, Arc::new(zones))).collect()
     }
 }
 
-fn scopes_of(scope: NeedScope) -> &'static [KeyScope] {
-    match scope {
-        NeedScope::SpanOrResource => &[KeyScope::Span, KeyScope::Resource],
-        NeedScope::Span => &[KeyScope::Span],
-        NeedScope::Resource => &[KeyScope::Resource],
-        NeedScope::Event => &[KeyScope::Event],
-        NeedScope::Link => &[KeyScope::Link],
-        NeedScope::Instrumentation => &[KeyScope::Instrumentation],
-    }
-}
-
-impl KeyZone {
-    fn may_equal(&self, catalog: &Catalog, value: &NeedValue) -> bool {
-        if self.other {
-            return true;
-        }
-        match value {
-            NeedValue::String(text) => match &self.texts {
-                Some(texts) => texts.values.binary_search(text).is_ok(),
-                None => catalog.may_contain(self.text_filter.as_ref(), || hashes::of_text(text)),
-            },
-            #[expect(clippy::cast_precision_loss, reason = "stored ints are rounded alike")]
-            NeedValue::Int(value) => self.may_be(catalog, *value as f64),
-            NeedValue::Double(value) => self.may_be(catalog, *value),
-            NeedValue::Bool(value) => self.bools & if *value { 1 } else { 2 } != 0,
-        }
+impl KeyZones {
+    /// What a unit has of the key.
+    pub(super) fn unit(&self, unit: usize) -> Option<&KeyZone> {
+        let place = self.units.binary_search_by_key(&unit, |number| *number as usize).ok()?;
+        self.zones.get(place)
     }
 
-    fn may_be(&self, catalog: &Catalog, number: f64) -> bool {
-        let within = |range: &NumberRange| range.min <= number && number <= range.max;
-        self.numbers.as_ref().is_some_and(within)
-            && catalog.may_contain(self.number_filter.as_ref(), || hashes::of_number(number))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn zones() -> Zones {
-        let key = |scope: KeyScope, key: &str| CatalogKey {
-            scope: scope as i32,
-            key: key.into(),
-            ..CatalogKey::default()
-        };
-        let set = |values: &[&str]| TextSet {
-            values: values.iter().map(|value| (*value).to_owned()).collect(),
-        };
-        let zone = Zone {
-            duration_min: 10,
-            duration_max: 20,
-            names: Some(set(&["a", "b"])),
-            keys: vec![
-                KeyZone { key: 0, texts: Some(set(&["x", "y"])), ..KeyZone::default() },
-                KeyZone {
-                    key: 1,
-                    numbers: Some(NumberRange { min: 200.0, max: 404.0 }),
-                    texts: Some(TextSet::default()),
-                    ..KeyZone::default()
-                },
-                KeyZone { key: 3, other: true, ..KeyZone::default() },
-            ],
-            ..Zone::default()
-        };
-        Zones {
-            incomplete: vec![],
-            units: vec![zone],
-            keys: vec![
-                key(KeyScope::Span, "table"),
-                key(KeyScope::Span, "code"),
-                key(KeyScope::Resource, "elsewhere"),
-                key(KeyScope::Span, "tags"),
-            ],
-        }
-    }
-
-    #[test]
-    fn a_unit_is_ruled_out_only_for_certain() {
-        let zones = zones();
-        let (catalog, zone) = (Catalog::of(&zones, Bytes::new()), &zones.units[0]);
-        let equals = |key: &str, value| Need::Equals {
-            scope: NeedScope::SpanOrResource,
-            key: key.into(),
-            value,
-        };
-        let text = |text: &str| NeedValue::String(text.into());
-        for (need, may) in [
-            (equals("table", text("x")), true),
-            (equals("table", text("z")), false),
-            (equals("table", NeedValue::Int(1)), false),
-            (equals("code", NeedValue::Int(404)), true),
-            (equals("code", NeedValue::Double(404.5)), false),
-            (equals("code", text("404")), false),
-            (equals("tags", text("anything")), true),
-            (equals("nowhere", text("x")), false),
-            (equals("elsewhere", text("x")), false),
-            (Need::NameEquals("b".into()), true),
-            (Need::NameEquals("c".into()), false),
-            (Need::DurationAtLeast(20), true),
-            (Need::DurationAtLeast(21), false),
-            (Need::DurationAtMost(9), false),
-            (Need::StatusError, false),
-            (Need::Any(vec![Need::StatusError, Need::Anything]), true),
-            (Need::All(vec![Need::StatusError, Need::Anything]), false),
-        ] {
-            assert_eq!(zone.may_satisfy(&catalog, &need), may, "{need:?}");
-        }
+    /// Adds a unit; they ascend.
+    pub(super) fn push(&mut self, unit: u32, zone: KeyZone) {
+        self.units.push(unit);
+        self.zones.push(zone);
     }
 }

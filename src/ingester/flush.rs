@@ -13,9 +13,10 @@ use super::coverage::Coverage;
 use super::live::content_hash;
 use super::tenant::{Chunk, Tenant};
 use super::{Error, Ingester};
-use crate::block::{self, Facts, Written};
+use crate::block::{self, Facts, Opening, Written};
 use crate::columns::{Layout, RowRef, Spans, group_by_trace};
 use crate::manifest::{self, BlockEntry, Edit, Manifest, ObjectInfo, WalCoverage};
+use crate::scan::ScanCost;
 use crate::store::keys::{self, BlockObject};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
@@ -160,8 +161,11 @@ impl Ingester {
             .map(|entry| {
                 let folds = Arc::clone(&folds);
                 async move {
-                    let block = self.0.blocks.open(&tenant.id, entry.id).await?;
-                    let mine = move || block.folds().filter(|fold| folds.contains(fold)).collect();
+                    let cost = &mut ScanCost::default();
+                    let open = self.0.blocks.open(&tenant.id, &entry, Opening::Short, cost);
+                    let directory = open.await?.directory(cost).await?.clone();
+                    let mine =
+                        move || directory.folds().filter(|fold| folds.contains(fold)).collect();
                     Ok::<_, Error>((entry.id, self.0.cpu.run(mine).await))
                 }
             })
@@ -186,7 +190,7 @@ impl Ingester {
         entry: &mut BlockEntry,
     ) -> Result<(), Error> {
         let meta = meta(tenant, entry);
-        entry.objects.push(object_info(BlockObject::Meta, &meta));
+        entry.objects.push(block::object_info(BlockObject::Meta, &meta));
         let mut objects = written.objects;
         objects.push((BlockObject::Meta, meta));
         let puts = objects.into_iter().map(|(object, bytes)| {
@@ -290,10 +294,6 @@ fn rows_by_chunk(chunks: &[Chunk], portion: &Portion) -> Vec<(Chunk, Vec<u32>)> 
     chunks.iter().cloned().zip(rows).filter(|(_, rows)| !rows.is_empty()).collect()
 }
 
-fn object_info(object: BlockObject, bytes: &Bytes) -> ObjectInfo {
-    ObjectInfo { object, bytes: bytes.len() as u64, crc32c: block::crc32c(bytes) }
-}
-
 fn entry(id: Uuid, written: &Written, cut: &[(Chunk, Vec<u32>)]) -> BlockEntry {
     let received = cut.iter().map(|(chunk, _)| chunk.received);
     BlockEntry {
@@ -304,11 +304,7 @@ fn entry(id: Uuid, written: &Written, cut: &[(Chunk, Vec<u32>)]) -> BlockEntry {
         end_unix_nano: written.end_unix_nano,
         received_min_unix_nano: received.clone().map(|(first, _)| first).min().unwrap_or(0),
         received_max_unix_nano: received.map(|(_, last)| last).max().unwrap_or(0),
-        objects: written
-            .objects
-            .iter()
-            .map(|(object, bytes)| object_info(*object, bytes))
-            .collect(),
+        objects: written.object_infos(),
         service_names: written.service_names.clone(),
         service_names_complete: true,
         ..BlockEntry::default()

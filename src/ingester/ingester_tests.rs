@@ -12,6 +12,7 @@ use prost::Message;
 
 use super::*;
 use crate::block::Block;
+use crate::block::Opening;
 use crate::runtime::Drain;
 use crate::scan::ScanCost;
 use crate::trace::{SpanId, TraceId};
@@ -93,7 +94,8 @@ impl Fixture {
     }
 
     async fn block(&self, pin: &Pin, index: usize) -> Arc<Block> {
-        self.blocks.open(&self.tenant, pin.manifest.blocks()[index].id).await.unwrap()
+        let (entry, cost) = (&pin.manifest.blocks()[index], &mut ScanCost::default());
+        self.blocks.open(&self.tenant, entry, Opening::Short, cost).await.unwrap()
     }
 
     /// All that a pin shows, blocks and live spans.
@@ -297,7 +299,8 @@ async fn a_trace_larger_than_a_row_group_is_stored_whole() {
     let pin = house.pin().await;
     assert_eq!(pin.manifest.blocks().len(), 1, "a trace is not cut");
     let block = house.block(&pin, 0).await;
-    let places = block.places(trace_id(1));
+    let directory = block.directory(&mut ScanCost::default()).await.unwrap();
+    let places = directory.places(trace_id(1));
     assert_eq!(places.iter().map(|place| place.rows).sum::<u64>(), SPANS);
     let rows = places[0].first_row..places[0].first_row + places[0].rows;
     let spans = block.spans(&[rows], &mut ScanCost::default()).await.unwrap();

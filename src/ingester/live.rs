@@ -45,7 +45,7 @@ impl LiveSource {
 
 #[async_trait]
 impl SpanSource for LiveSource {
-    fn units(&self, scan: &Scan) -> (Vec<Unit>, u64) {
+    async fn units(&self, scan: &Scan, cost: &mut ScanCost) -> Result<Vec<Unit>, Failure> {
         let traces = &self.index.groups().traces;
         let runs = self.runs();
         let count = runs.len();
@@ -63,13 +63,13 @@ impl SpanSource for LiveSource {
             })
         };
         let units: Vec<Unit> = runs.into_iter().enumerate().filter_map(unit).collect();
-        let skipped = (count - units.len()) as u64;
-        (units, skipped)
+        cost.units_skipped += (count - units.len()) as u64;
+        Ok(units)
     }
 
-    fn bytes(&self, unit: &Unit, scan: &Scan) -> u64 {
+    async fn bytes(&self, unit: &Unit, scan: &Scan) -> Result<u64, Failure> {
         let columns = scan.projection.columns.len() + scan.projection.attributes.len();
-        unit.rows * (ROW_BYTES + columns as u64 * VALUE_BYTES)
+        Ok(unit.rows * (ROW_BYTES + columns as u64 * VALUE_BYTES))
     }
 
     async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {

@@ -9,8 +9,10 @@ use prost::Message;
 use super::coverage::{Coverage, Covered, Origin};
 use super::tenant::Tenant;
 use super::{Error, Ingester};
+use crate::block::Opening;
 use crate::columns::Spans;
 use crate::runtime::blocking;
+use crate::scan::ScanCost;
 use crate::tenant::TenantId;
 use crate::wal::{Position, Record};
 
@@ -72,8 +74,9 @@ impl Ingester {
                 wal.writer == writer && segments.iter().any(holds)
             });
             if mine {
-                let block = self.0.blocks.open(&tenant.id, entry.id).await?;
-                let coverage = Coverage::decode(block.wal_coverage().clone())
+                let cost = &mut ScanCost::default();
+                let open = self.0.blocks.open(&tenant.id, entry, Opening::Short, cost);
+                let coverage = Coverage::decode(open.await?.wal_coverage().await?)
                     .map_err(|source| Error::Coverage { block: entry.id, source })?;
                 covered.add(&coverage);
             }

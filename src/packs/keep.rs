@@ -14,8 +14,10 @@ use super::find::{Pack, corrupt, slice};
 use super::format::{Directory, Entry, PackWriter, Page, key_of};
 use super::plan::{Facts, Plan, plan};
 use super::{Error, FEW_BLOCKS, Packs};
+use crate::block::Opening;
 use crate::manifest::{BlockEntry, Manifest};
 use crate::runtime::blocking;
+use crate::scan::ScanCost;
 use crate::store::keys;
 use crate::tenant::TenantId;
 
@@ -102,7 +104,7 @@ impl Packs {
         if add.is_empty() && merge.is_empty() {
             return Ok(None);
         }
-        let reads: Vec<_> = add.iter().map(|entry| self.traces_of(tenant, entry.id)).collect();
+        let reads: Vec<_> = add.iter().map(|entry| self.traces_of(tenant, entry)).collect();
         let folds: Vec<_> =
             futures::stream::iter(reads).buffered(PARALLEL_OPENS).try_collect().await?;
         let mut bodies = Vec::with_capacity(merge.len());
@@ -132,10 +134,12 @@ impl Packs {
     }
 
     /// The keys of a block's traces.
-    async fn traces_of(&self, tenant: &TenantId, id: Uuid) -> Result<Vec<u64>, Error> {
-        let block = self.0.blocks.open(tenant, id).await;
-        let block = block.map_err(|source| Error::Block { block: id, source })?;
-        Ok(self.0.cpu.run(move || block.folds().map(key_of).collect()).await)
+    async fn traces_of(&self, tenant: &TenantId, entry: &BlockEntry) -> Result<Vec<u64>, Error> {
+        let fails = |source| Error::Block { block: entry.id, source };
+        let cost = &mut ScanCost::default();
+        let block = self.0.blocks.open(tenant, entry, Opening::Short, cost).await.map_err(fails)?;
+        let directory = block.directory(cost).await.map_err(fails)?.clone();
+        Ok(self.0.cpu.run(move || directory.folds().map(key_of).collect()).await)
     }
 }
 

@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::split::{Assembled, ranges};
 use super::{Cost, JsonStyle, Querier, unanswered, unreadable};
+use crate::block::Opening;
 use crate::columns::{Layout, RowRef, Spans, group_by_trace};
 use crate::failure::Failure;
 use crate::ingester::Pin;
@@ -173,12 +174,13 @@ impl Querier {
         {
             return Ok(None);
         }
-        let block = self.blocks.open(tenant, entry.id).await.map_err(fails)?;
-        let places = block.places(id);
+        let mut read = ScanCost::default();
+        let open = self.blocks.open(tenant, &entry, Opening::Long, &mut read);
+        let block = open.await.map_err(fails)?;
+        let places = block.directory(&mut read).await.map_err(fails)?.places(id);
         if places.is_empty() {
             return Ok(None);
         }
-        let mut read = ScanCost::default();
         let spans = block.spans(&ranges(places), &mut read).await.map_err(fails)?;
         let in_others = block.shared().any(|fold| fold == id.fold());
         Ok(Some(Part { entry, spans: Arc::new(spans), read, is_shared: in_others }))

@@ -82,11 +82,12 @@ impl Querier {
         } else {
             KeyGroups::new()
         };
-        for group in self.split_groups(sources) {
+        let mut cost = ScanCost::default();
+        for group in self.split_groups(sources, &mut cost).await? {
             self.metrics_of_split(run, sources, &keys, group).await?;
         }
-        let (jobs, jobs_skipped) = sources.jobs(&run.scan, self);
-        run.cost.lock().jobs_skipped += jobs_skipped;
+        let jobs = sources.jobs(&run.scan, self, &mut cost).await?;
+        run.cost.lock().add_scan(cost);
         let work: Vec<_> =
             jobs.into_iter().map(|job| self.metrics_of_job(run, sources, &keys, job)).collect();
         futures::stream::iter(work)
@@ -141,7 +142,7 @@ impl Querier {
         job: Job,
     ) -> Result<(), Failure> {
         let Job { source, unit } = job;
-        let _room = self.memory.take(source.bytes(&unit, &run.scan)).await;
+        let _room = self.memory.take(source.bytes(&unit, &run.scan).await?).await;
         let (batch, cost) = source.read(&unit, &run.scan).await?;
         run.cost.lock().add_scan(cost);
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));

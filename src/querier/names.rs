@@ -9,7 +9,8 @@ use super::split::Group;
 use super::{Querier, TagScope};
 use crate::block::{Block, KeyScope, Zone};
 use crate::columns::{Attributes, Projection, RowRef, Spans};
-use crate::scan::{Need, Scan, SpanSource};
+use crate::failure::Failure;
+use crate::scan::{Need, Scan, ScanCost, SpanSource};
 
 pub(super) type Names = BTreeMap<TagScope, BTreeSet<String>>;
 
@@ -17,6 +18,7 @@ pub(super) type Names = BTreeMap<TagScope, BTreeSet<String>>;
 pub(super) struct Unread {
     pub groups: Vec<Group>,
     pub jobs: Vec<Job>,
+    pub cost: ScanCost,
 }
 
 impl Querier {
@@ -28,7 +30,8 @@ impl Querier {
         sources: &Sources,
         window: &RangeInclusive<u64>,
         names: &mut Names,
-    ) -> Unread {
+    ) -> Result<Unread, Failure> {
+        let mut cost = ScanCost::default();
         for block in &sources.blocks {
             // A trace that starts in the window overlaps it.
             let inside = |unit: &&Zone| {
@@ -48,17 +51,18 @@ impl Querier {
             |block: &Arc<Block>| block.zones().units.iter().all(|unit| knows(block.as_ref(), unit));
         let mut blocks = sources.blocks.iter().chain(&sources.elsewhere);
         let split_is_known = live_is_known && blocks.all(knows_all);
-        let groups = if split_is_known { Vec::new() } else { self.split_groups(sources) };
+        let groups =
+            if split_is_known { Vec::new() } else { self.split_groups(sources, &mut cost).await? };
         let projection = Projection::default();
         let scan = Scan { window: window.clone(), projection, need: Need::Anything };
         let mut jobs = Vec::new();
         for block in &sources.blocks {
-            let (mut units, _) = block.units(&scan);
+            let mut units = block.units(&scan, &mut cost).await?;
             units.retain(|unit| !knows(block.as_ref(), &block.zones().units[unit.index]));
             let source = || Arc::clone(block) as Arc<dyn SpanSource>;
             jobs.extend(units.into_iter().map(|unit| Job { source: source(), unit }));
         }
-        Unread { groups, jobs }
+        Ok(Unread { groups, jobs, cost })
     }
 
     /// At least the names on spans of the window: all that the opened blocks list. No span is read.
@@ -139,10 +143,8 @@ impl Querier {
 /// The names that a unit of a block has.
 fn listed<'a>(block: &'a Block, unit: &'a Zone) -> impl Iterator<Item = (TagScope, &'a str)> {
     let keys = &block.zones().keys;
-    unit.keys.iter().map(|zone| {
-        let key = &keys[zone.key as usize];
-        (scope_of(key.scope()), key.key.as_str())
-    })
+    let known = unit.key_numbers.iter().filter_map(|number| keys.get(*number as usize));
+    known.map(|key| (scope_of(key.scope()), key.key.as_str()))
 }
 
 fn is_known(names: &Names, scope: TagScope, name: &str) -> bool {

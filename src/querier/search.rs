@@ -6,10 +6,11 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
-use super::sources::{Job, Sources};
+use super::sources::{Folds, Job, Sources};
 use super::{Cost, Querier, SearchAnswer, SearchRequest, refused};
 use crate::columns::Batch;
 use crate::failure::Failure;
+use crate::manifest::BlockEntry;
 use crate::scan::{Scan, ScanCost};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
@@ -17,6 +18,12 @@ use crate::traceql::{Ask, Query, Rank, TraceMatch, compile};
 
 /// A unit of which more than one row in so many is wanted is read whole.
 const WHOLE_SHARE: u64 = 2;
+
+/// Blocks that are opened at first: the newest ones. Mostly they have all that is wanted.
+const FIRST_WAVE: usize = 8;
+
+/// Then so many times more, again and again: few waits to the bucket, even for a needle.
+const WAVE_GROWTH: usize = 4;
 
 /// The matches so far: by the query's order, newest first; never more than the limit.
 struct Best {
@@ -81,9 +88,7 @@ impl Querier {
         let run = Arc::new(Run { query, request, scan, first_look, best, cost });
         if !run.query.is_never() {
             for (number, tenant) in tenants.iter().enumerate() {
-                let sources = self.sources(tenant, &run.scan.window).await?;
-                self.search_sources(&run, number, &sources).await?;
-                run.cost.lock().add(sources.cost);
+                self.search_tenant(&run, number, tenant).await?;
             }
         }
         let traces = std::mem::take(&mut run.best.lock().found).into_values().collect();
@@ -91,18 +96,56 @@ impl Querier {
         Ok(SearchAnswer { traces, cost })
     }
 
+    /// Searches live spans and the newest blocks first, then more and more of the others, as long as they may have what is wanted.
+    async fn search_tenant(
+        &self,
+        run: &Arc<Run>,
+        number: usize,
+        tenant: &TenantId,
+    ) -> Result<(), Failure> {
+        let pin = self.ingester.pin(tenant).await?;
+        let window = &run.scan.window;
+        let all = pin.manifest.blocks();
+        let overlaps = |block: &&Arc<BlockEntry>| block.overlaps(*window.start(), *window.end());
+        let mut left: Vec<Arc<BlockEntry>> = all.iter().filter(overlaps).cloned().collect();
+        // A trace starts before the end of each of its spans.
+        left.sort_by_key(|block| std::cmp::Reverse((block.end_unix_nano, block.id)));
+        let mut skipped = all.len() - left.len();
+        let mut wave = if run.best.lock().is_ordered { usize::MAX } else { FIRST_WAVE };
+        let (mut split, mut done) = (Folds::default(), Folds::default());
+        let mut has_live = pin.has_live();
+        while has_live || !left.is_empty() {
+            let newest = left.first().map_or(u64::MAX, |block| block.end_unix_nano);
+            if !has_live && !run.best.lock().wants(newest, TraceId::default()) {
+                skipped += left.len();
+                break;
+            }
+            let rest = left.split_off(wave.min(left.len()));
+            let inside = std::mem::replace(&mut left, rest);
+            let sources =
+                self.some_sources(tenant, pin.clone(), (inside, has_live), &split).await?;
+            self.search_sources(run, number, &sources, &mut done).await?;
+            run.cost.lock().add(sources.cost);
+            split.clone_from(&sources.split);
+            wave = wave.saturating_mul(WAVE_GROWTH);
+            has_live = false;
+        }
+        run.cost.lock().blocks_skipped += skipped as u64;
+        Ok(())
+    }
+
     async fn search_sources(
         &self,
         run: &Arc<Run>,
         tenant: usize,
         sources: &Sources,
+        done: &mut Folds,
     ) -> Result<(), Failure> {
         // Split traces first: they may be of any age.
-        for group in self.split_groups(sources) {
-            let mut cost = ScanCost::default();
+        let mut cost = ScanCost::default();
+        for group in self.split_groups_but(sources, done, &mut cost).await? {
             let _room = self.room_for_spans(group.spans).await;
             let assembled = self.assemble(sources, &group, &mut cost).await?;
-            run.cost.lock().add_scan(cost);
             let shared = Arc::clone(run);
             let evaluate = move || {
                 let batch = assembled.batch(&shared.scan.projection);
@@ -110,9 +153,10 @@ impl Querier {
             };
             let found = self.cpu.run(evaluate).await?;
             run.best.lock().add(tenant, found);
+            done.extend(group.folds);
         }
-        let (jobs, jobs_skipped) = sources.jobs(&run.scan, self);
-        run.cost.lock().jobs_skipped += jobs_skipped;
+        let jobs = sources.jobs(&run.scan, self, &mut cost).await?;
+        run.cost.lock().add_scan(cost);
         let mut jobs = jobs.into_iter();
         // Mostly the newest unit has all that is wanted.
         if let Some(job) = jobs.next() {
@@ -138,7 +182,7 @@ impl Querier {
             run.cost.lock().jobs_skipped += 1;
             return Ok(());
         }
-        let room = self.memory.take(source.bytes(&unit, &run.first_look)).await;
+        let room = self.memory.take(source.bytes(&unit, &run.first_look).await?).await;
         let (batch, cost) = source.read(&unit, &run.first_look).await?;
         run.cost.lock().add_scan(cost);
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
@@ -153,7 +197,7 @@ impl Querier {
         if traces.is_empty() {
             return Ok(());
         }
-        let _room = self.memory.take(source.bytes(&unit, &run.scan)).await;
+        let _room = self.memory.take(source.bytes(&unit, &run.scan).await?).await;
         let (batch, mut cost) = if rows * WHOLE_SHARE > unit.rows {
             source.read(&unit, &run.scan).await?
         } else {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::sources::Sources;
+use super::sources::{Folds, Sources};
 use super::{Querier, unreadable};
-use crate::block::{Block, Place};
+use crate::block::{Block, Directory, Place};
 use crate::columns::{Batch, Layout, Projection, RowRef, Spans, batch, group_by_trace};
 use crate::failure::Failure;
+use crate::ingester::Pin;
 use crate::scan::ScanCost;
 use crate::trace::TraceId;
 
@@ -18,7 +19,7 @@ const PARALLEL_READS: usize = 4;
 
 /// Some split traces and where in the blocks they lie.
 pub(super) struct Group {
-    folds: Vec<u64>,
+    pub folds: Vec<u64>,
     /// Spans in all places.
     pub spans: u64,
     places: Vec<(Arc<Block>, Vec<Place>)>,
@@ -51,64 +52,54 @@ impl Assembled {
 impl Querier {
     /// The split traces in groups that fit in memory together. A trace of which no part lies in the window's blocks or in memory is
     /// left out.
-    pub(super) fn split_groups(&self, sources: &Sources) -> Vec<Group> {
-        let mut live: HashMap<u64, usize> = HashMap::new();
-        for id in sources.pin.live_ids() {
-            let fold = id.fold();
-            if sources.split.contains(&fold) {
-                *live.entry(fold).or_default() += sources.pin.live_rows(id).len();
-            }
+    pub(super) async fn split_groups(
+        &self,
+        sources: &Sources,
+        cost: &mut ScanCost,
+    ) -> Result<Vec<Group>, Failure> {
+        self.split_groups_but(sources, &Folds::default(), cost).await
+    }
+
+    /// As [`Querier::split_groups`], without some that were looked at before.
+    pub(super) async fn split_groups_but(
+        &self,
+        sources: &Sources,
+        done: &Folds,
+        cost: &mut ScanCost,
+    ) -> Result<Vec<Group>, Failure> {
+        let mut folds: Vec<u64> = sources.split.difference(done).copied().collect();
+        if folds.is_empty() {
+            return Ok(Vec::new());
         }
-        let mut groups: Vec<Group> = Vec::new();
-        let mut room = 0;
-        let mut folds: Vec<u64> = sources.split.iter().copied().collect();
         folds.sort_unstable();
-        for fold in folds {
-            let places = |blocks: &[Arc<Block>]| -> Vec<(Arc<Block>, Vec<Place>)> {
-                let found =
-                    blocks.iter().map(|block| (Arc::clone(block), block.places_of_fold(fold)));
-                found.filter(|(_, places)| !places.is_empty()).collect()
-            };
-            let mut found = places(&sources.blocks);
-            if found.is_empty() && !live.contains_key(&fold) {
-                continue;
-            }
-            found.extend(places(&sources.elsewhere));
-            let stored: u64 = found.iter().flat_map(|(_, places)| places).map(|p| p.rows).sum();
-            let rows = usize::try_from(stored).unwrap_or(usize::MAX)
-                + live.get(&fold).copied().unwrap_or(0);
-            if groups.is_empty() || rows > room {
-                groups.push(Group { folds: Vec::new(), spans: 0, places: Vec::new() });
-                room = self.config.assembled_spans_max;
-            }
-            room = room.saturating_sub(rows);
-            let group = groups.last_mut().expect("just pushed");
-            group.folds.push(fold);
-            group.spans += rows as u64;
-            for (block, places) in found {
-                match group.places.iter_mut().find(|(known, _)| known.id() == block.id()) {
-                    Some((_, known)) => known.extend(places),
-                    None => group.places.push((block, places)),
-                }
-            }
-        }
-        groups
+        let inside = self.directories(sources.blocks.clone(), cost).await?;
+        let elsewhere = self.directories(sources.elsewhere.clone(), cost).await?;
+        let pin = sources.pin.clone();
+        let room_max = self.config.assembled_spans_max;
+        Ok(self.cpu.run(move || groups(&pin, &folds, (&inside, &elsewhere), room_max)).await)
     }
 
     /// Any traces as a group, to be read whole.
-    pub(super) fn group_of(sources: &Sources, ids: &[TraceId]) -> Group {
+    pub(super) async fn group_of(
+        &self,
+        sources: &Sources,
+        ids: &[TraceId],
+        cost: &mut ScanCost,
+    ) -> Result<Group, Failure> {
         let mut folds: Vec<u64> = ids.iter().map(|id| id.fold()).collect();
         folds.sort_unstable();
         folds.dedup();
-        let places = |block: &Arc<Block>| {
-            let places: Vec<Place> =
-                folds.iter().flat_map(|fold| block.places_of_fold(*fold)).collect();
-            (!places.is_empty()).then(|| (Arc::clone(block), places))
-        };
-        let places: Vec<(Arc<Block>, Vec<Place>)> =
-            sources.blocks.iter().chain(&sources.elsewhere).filter_map(places).collect();
+        let blocks = sources.blocks.iter().chain(&sources.elsewhere).cloned();
+        let mut places = Vec::new();
+        for (block, directory) in self.directories(blocks.collect(), cost).await? {
+            let mine: Vec<Place> =
+                folds.iter().flat_map(|fold| directory.places_of_fold(*fold)).collect();
+            if !mine.is_empty() {
+                places.push((block, mine));
+            }
+        }
         let spans = places.iter().flat_map(|(_, places)| places).map(|place| place.rows).sum();
-        Group { folds, spans, places }
+        Ok(Group { folds, spans, places })
     }
 
     /// Reads all parts of a group's traces.
@@ -156,6 +147,58 @@ impl Querier {
         cost.rows += traces.iter().map(|(_, rows)| rows.len() as u64).sum::<u64>();
         Ok(Assembled { chunks, traces })
     }
+}
+
+/// A block, and where its traces lie.
+type Opened = (Arc<Block>, Directory);
+
+/// Groups of traces of at most so many spans, or of one trace that has more.
+fn groups(
+    pin: &Pin,
+    folds: &[u64],
+    (inside, elsewhere): (&[Opened], &[Opened]),
+    room_max: usize,
+) -> Vec<Group> {
+    let mut live: HashMap<u64, usize> = HashMap::new();
+    for id in pin.live_ids() {
+        let fold = id.fold();
+        if folds.binary_search(&fold).is_ok() {
+            *live.entry(fold).or_default() += pin.live_rows(id).len();
+        }
+    }
+    let places = |blocks: &[Opened], fold: u64| -> Vec<(Arc<Block>, Vec<Place>)> {
+        let found = blocks
+            .iter()
+            .map(|(block, directory)| (Arc::clone(block), directory.places_of_fold(fold)));
+        found.filter(|(_, places)| !places.is_empty()).collect()
+    };
+    let mut groups: Vec<Group> = Vec::new();
+    let mut room = 0;
+    for fold in folds {
+        let mut found = places(inside, *fold);
+        if found.is_empty() && !live.contains_key(fold) {
+            continue;
+        }
+        found.extend(places(elsewhere, *fold));
+        let stored: u64 = found.iter().flat_map(|(_, places)| places).map(|p| p.rows).sum();
+        let rows =
+            usize::try_from(stored).unwrap_or(usize::MAX) + live.get(fold).copied().unwrap_or(0);
+        if groups.is_empty() || rows > room {
+            groups.push(Group { folds: Vec::new(), spans: 0, places: Vec::new() });
+            room = room_max;
+        }
+        room = room.saturating_sub(rows);
+        let group = groups.last_mut().expect("just pushed");
+        group.folds.push(*fold);
+        group.spans += rows as u64;
+        for (block, places) in found {
+            match group.places.iter_mut().find(|(known, _)| known.id() == block.id()) {
+                Some((_, known)) => known.extend(places),
+                None => group.places.push((block, places)),
+            }
+        }
+    }
+    groups
 }
 
 /// Row ranges of places, ascending.

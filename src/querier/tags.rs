@@ -50,7 +50,7 @@ impl Querier {
                     let asked = (&query, &scan, &counted);
                     self.counted_values(&sources, asked, &mut values, &mut cost).await?
                 }
-                None => self.batches(&sources, &scan),
+                None => self.batches(&sources, &scan, &mut cost).await?,
             };
             for part in parts {
                 let is_whole = matches!(part, Part::Split(_));
@@ -91,11 +91,13 @@ impl Querier {
         values: &mut ValueSet,
         cost: &mut super::Cost,
     ) -> Result<Vec<Part>, Failure> {
-        let mut parts: Vec<Part> =
-            self.split_groups(sources).into_iter().map(Part::Split).collect();
+        let mut of_index = ScanCost::default();
+        let groups = self.split_groups(sources, &mut of_index).await?;
+        let mut parts: Vec<Part> = groups.into_iter().map(Part::Split).collect();
         for block in &sources.blocks {
-            let (all, _) = block.units(scan);
-            let split = block.units_with(&sources.split);
+            let all = block.units(scan, &mut of_index).await?;
+            let split = block.units_with(&sources.split, &mut of_index).await;
+            let split = split.map_err(|error| unreadable(block.id(), &error))?;
             let (known, mut unread): (Vec<_>, Vec<_>) = all
                 .into_iter()
                 .partition(|unit| starts_in(unit, &scan.window) && !split.contains(&unit.index));
@@ -117,7 +119,8 @@ impl Querier {
             let source = || Arc::clone(block) as Arc<dyn SpanSource>;
             parts.extend(unread.into_iter().map(|unit| Part::Unit(Job { source: source(), unit })));
         }
-        parts.extend(sources.live_jobs(scan, self).into_iter().map(Part::Unit));
+        cost.add_scan(of_index);
+        parts.extend(sources.live_jobs(scan, self).await?.into_iter().map(Part::Unit));
         Ok(parts)
     }
 
@@ -141,9 +144,9 @@ impl Querier {
             // Where a block lists not all of its keys the spans must be read.
             let all_listed = sources.blocks.iter().all(|block| block.zones().incomplete.is_empty());
             let unread = if keeps_all && all_listed {
-                self.listed_names(&sources, &request.window, &mut names).await
+                self.listed_names(&sources, &request.window, &mut names).await?
             } else {
-                self.all_unread(&sources, &request.window, &query)
+                self.all_unread(&sources, &request.window, &query).await?
             };
             let asked = (&query, &request.window);
             self.kept_names(&sources, unread, asked, (&mut names, &mut cost)).await?;
@@ -162,11 +165,12 @@ impl Querier {
     async fn kept_names(
         &self,
         sources: &Sources,
-        Unread { groups, jobs }: Unread,
+        Unread { groups, jobs, cost: of_index }: Unread,
         (query, window): (&Arc<Query>, &RangeInclusive<u64>),
         (names, cost): (&mut Names, &mut super::Cost),
     ) -> Result<(), Failure> {
         let scan = scan_of(query, window);
+        cost.add_scan(of_index);
         for group in groups {
             let mut read = ScanCost::default();
             let assembled = self.assemble(sources, &group, &mut read).await?;
@@ -189,8 +193,8 @@ impl Querier {
             };
             let ids = self.cpu.run(matching).await?;
             for ids in ids.chunks(TRACES_AT_ONCE) {
-                let group = Self::group_of(sources, ids);
                 let mut read = ScanCost::default();
+                let group = self.group_of(sources, ids, &mut read).await?;
                 let assembled = self.assemble(sources, &group, &mut read).await?;
                 cost.add_scan(read);
                 self.add_kept(assembled, (query, window), names).await?;
@@ -199,9 +203,16 @@ impl Querier {
         Ok(())
     }
 
-    fn all_unread(&self, sources: &Sources, window: &RangeInclusive<u64>, query: &Query) -> Unread {
-        let (jobs, _) = sources.jobs(&scan_of(query, window), self);
-        Unread { groups: self.split_groups(sources), jobs }
+    async fn all_unread(
+        &self,
+        sources: &Sources,
+        window: &RangeInclusive<u64>,
+        query: &Query,
+    ) -> Result<Unread, Failure> {
+        let mut cost = ScanCost::default();
+        let jobs = sources.jobs(&scan_of(query, window), self, &mut cost).await?;
+        let groups = self.split_groups(sources, &mut cost).await?;
+        Ok(Unread { groups, jobs, cost })
     }
 
     /// The names on the rows of whole traces that the filter keeps.
@@ -230,9 +241,17 @@ impl Querier {
     }
 
     /// What there is to read: groups of split traces, then units.
-    fn batches(&self, sources: &Sources, scan: &Scan) -> Vec<Part> {
-        let split = self.split_groups(sources).into_iter().map(Part::Split);
-        split.chain(sources.jobs(scan, self).0.into_iter().map(Part::Unit)).collect()
+    async fn batches(
+        &self,
+        sources: &Sources,
+        scan: &Scan,
+        cost: &mut super::Cost,
+    ) -> Result<Vec<Part>, Failure> {
+        let mut read = ScanCost::default();
+        let split = self.split_groups(sources, &mut read).await?.into_iter().map(Part::Split);
+        let jobs = sources.jobs(scan, self, &mut read).await?.into_iter().map(Part::Unit);
+        cost.add_scan(read);
+        Ok(split.chain(jobs).collect())
     }
 
     /// A part as a batch, without the traces that another part has whole.
