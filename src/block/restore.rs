@@ -16,11 +16,22 @@ use super::open::Block;
 use super::promote::Promoted;
 use super::resources::ResourceTable;
 use crate::columns::{
-    Attributes, DUPLICATE, EMPTY, NO_STATUS, Pool, ScalarType, SpanRow, Spans, Strings,
+    Attributes, DUPLICATE, EMPTY, NO_STATUS, Pool, Projection, ScalarType, SpanColumn, SpanRow,
+    Spans, Strings,
 };
 use crate::scan::ScanCost;
 use crate::store::keys::BlockObject;
 use crate::trace::{Scalar, SpanId, TraceId};
+
+/// What tells spans of a trace apart, and what their place in it and the facts of the trace follow from.
+const LAID_OUT: [SpanColumn; 6] = [
+    SpanColumn::ParentId,
+    SpanColumn::Duration,
+    SpanColumn::Name,
+    SpanColumn::Kind,
+    SpanColumn::Status,
+    SpanColumn::Resource,
+];
 
 impl Block {
     /// All fields of the spans in some row ranges, which must be of whole traces, ascend and not overlap.
@@ -28,12 +39,40 @@ impl Block {
     /// # Errors
     /// When the block cannot be read or is damaged.
     pub async fn spans(&self, rows: &[Range<u64>], cost: &mut ScanCost) -> Result<Spans, Error> {
+        self.restored(rows, None, cost).await
+    }
+
+    /// As [`Block::spans`], but only what tells spans apart and lays them out, and what a projection has; the rest is as if it were not
+    /// there.
+    ///
+    /// # Errors
+    /// When the block cannot be read or is damaged.
+    pub async fn some_spans(
+        &self,
+        rows: &[Range<u64>],
+        projection: &Projection,
+        cost: &mut ScanCost,
+    ) -> Result<Spans, Error> {
+        let laid_out = projection.clone().with(LAID_OUT);
+        self.restored(rows, Some(&laid_out), cost).await
+    }
+
+    async fn restored(
+        &self,
+        rows: &[Range<u64>],
+        projection: Option<&Projection>,
+        cost: &mut ScanCost,
+    ) -> Result<Spans, Error> {
         let tails = self.tails(cost).await?;
+        let mask = match projection {
+            Some(projection) => self.mask_to_restore(&tails.spans, projection),
+            None => ProjectionMask::all(),
+        };
         let (row_groups, selection) = select(&tails.spans, rows);
         let fetch = Fetch {
             object: BlockObject::Spans,
             metadata: &tails.spans,
-            mask: ProjectionMask::all(),
+            mask,
             row_groups,
             selection: Some(selection),
         };
@@ -61,11 +100,20 @@ fn restore(whole: &RecordBatch, resources: &ResourceTable) -> Result<Spans, Erro
     let fields = whole.schema();
     let columns = fields.fields().iter().map(|field| field.name().as_str()).zip(whole.columns());
     restore_attributes(columns.collect(), &rows, pool, attributes)?;
-    let rest = fill::rest_lists(named(whole, "attributes_rest")?)?;
-    restore_rest(&rest, &rows, pool, attributes);
-    restore_unknown(column(whole, "unknown")?, pool, unknown);
-    restore_events(whole, &mut spans)?;
-    restore_links(whole, &mut spans)?;
+    let has = |name: &str| whole.column_by_name(name).is_some();
+    if has("attributes_rest") {
+        let rest = fill::rest_lists(named(whole, "attributes_rest")?)?;
+        restore_rest(&rest, &rows, pool, attributes);
+    }
+    if has("unknown") {
+        restore_unknown(column(whole, "unknown")?, pool, unknown);
+    }
+    if has("events") {
+        restore_events(whole, &mut spans)?;
+    }
+    if has("links") {
+        restore_links(whole, &mut spans)?;
+    }
     Ok(spans)
 }
 
@@ -81,16 +129,26 @@ fn push_rows(
     let lengths = column::<Int64Array>(whole, "duration_ns")?;
     let kinds = column::<Int32Array>(whole, "kind")?;
     let statuses = column::<Int32Array>(whole, "status")?;
+    let count = whole.num_rows();
     let mut texts = |name: &str| -> Result<Vec<u32>, Error> {
-        Ok(codes(&strings(named(whole, name)?)?, &mut spans.pool))
+        match whole.column_by_name(name) {
+            Some(column) => Ok(codes(&strings(column)?, &mut spans.pool)),
+            None => Ok(vec![EMPTY; count]),
+        }
+    };
+    let numbers = |name: &str| -> Result<UInt32Array, Error> {
+        match whole.column_by_name(name) {
+            Some(_) => column::<UInt32Array>(whole, name).cloned(),
+            None => Ok(UInt32Array::from(vec![0; count])),
+        }
     };
     let (names, messages, states) =
         (texts("name")?, texts("status_message")?, texts("trace_state")?);
-    let flags = column::<UInt32Array>(whole, "flags")?;
-    let dropped: [&UInt32Array; 3] = [
-        column(whole, "dropped_attributes_count")?,
-        column(whole, "dropped_events_count")?,
-        column(whole, "dropped_links_count")?,
+    let flags = numbers("flags")?;
+    let dropped = [
+        numbers("dropped_attributes_count")?,
+        numbers("dropped_events_count")?,
+        numbers("dropped_links_count")?,
     ];
     let of_row = resources.indices_of(named(whole, "resource")?)?;
     let mut adopted: Vec<Option<u32>> = vec![None; resources.all.len()];
@@ -110,7 +168,7 @@ fn push_rows(
             status_message: messages[row],
             trace_state: states[row],
             flags: flags.value(row),
-            dropped: dropped.map(|counts| counts.value(row)),
+            dropped: dropped.each_ref().map(|counts| counts.value(row)),
             resource,
         });
     }

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::schema::types::ColumnDescriptor;
 
 use super::Error;
 use super::fetch::{Fetch, Fetched, select};
@@ -272,6 +273,28 @@ impl Block {
             zones.iter().map(|zone| trace_table(&whole, zone, first).map(Arc::new)).collect()
         };
         self.fetch(fetch, cost, make).await
+    }
+
+    /// The leaves that spans of a projection are restored from: those of events and links whole.
+    pub(super) fn mask_to_restore(
+        &self,
+        spans: &ArrowReaderMetadata,
+        projection: &Projection,
+    ) -> ProjectionMask {
+        let mask = self.mask(spans, projection);
+        let wanted = |(leaf, column): (usize, &Arc<ColumnDescriptor>)| {
+            let root = column.path().parts()[0].as_str();
+            let is_whole = match root {
+                "trace_id" => true,
+                "events" => projection.events.is_some(),
+                "links" => projection.links.is_some(),
+                _ => false,
+            };
+            (is_whole || mask.leaf_included(leaf)).then_some(leaf)
+        };
+        let schema = spans.parquet_schema();
+        let leaves = schema.columns().iter().enumerate().filter_map(wanted);
+        ProjectionMask::leaves(schema, leaves.collect::<Vec<_>>())
     }
 
     /// The leaves of `spans.parquet` that a projection needs.

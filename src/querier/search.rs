@@ -145,12 +145,10 @@ impl Querier {
         let mut cost = ScanCost::default();
         for group in self.split_groups_but(sources, done, &mut cost).await? {
             let _room = self.room_for_spans(group.spans).await;
-            let assembled = self.assemble(sources, &group, &mut cost).await?;
+            let projection = &run.scan.projection;
+            let batch = self.assembled_batch(sources, &group, projection, &mut cost).await?;
             let shared = Arc::clone(run);
-            let evaluate = move || {
-                let batch = assembled.batch(&shared.scan.projection);
-                shared.evaluate(&batch, &|_| false)
-            };
+            let evaluate = move || shared.evaluate(&batch, &|_| false);
             let found = self.cpu.run(evaluate).await?;
             run.best.lock().add(tenant, found);
             done.extend(group.folds);

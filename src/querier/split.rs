@@ -1,5 +1,6 @@
 //! Traces that lie in several places, put together.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -46,6 +47,17 @@ impl Assembled {
 
     pub(super) fn batch(&self, projection: &Projection) -> Batch {
         batch(&self.spans(), &self.layout(), projection)
+    }
+
+    /// As [`Assembled::batch`], of spans that were read in part; `None` if all that they have tells which of them are left out.
+    fn batch_of_some(&self, projection: &Projection) -> Option<Batch> {
+        let (chunks, has_twins) = (self.spans(), Cell::new(false));
+        let hash = |_: RowRef| {
+            has_twins.set(true);
+            0
+        };
+        let layout = Layout::of(&chunks, self.traces.iter().cloned(), &hash);
+        (!has_twins.get()).then(|| batch(&chunks, &layout, projection))
     }
 }
 
@@ -102,6 +114,24 @@ impl Querier {
         Ok(Group { folds, spans, places })
     }
 
+    /// A group's traces, whole, with the columns of a projection: of what is stored no others are read.
+    pub(super) async fn assembled_batch(
+        &self,
+        sources: &Sources,
+        group: &Group,
+        projection: &Projection,
+        cost: &mut ScanCost,
+    ) -> Result<Batch, Failure> {
+        let assembled = self.assemble_some(sources, group, Some(projection), cost).await?;
+        let wanted = projection.clone();
+        if let Some(batch) = self.cpu.run(move || assembled.batch_of_some(&wanted)).await {
+            return Ok(batch);
+        }
+        let assembled = self.assemble(sources, group, &mut ScanCost::default()).await?;
+        let wanted = projection.clone();
+        Ok(self.cpu.run(move || assembled.batch(&wanted)).await)
+    }
+
     /// Reads all parts of a group's traces.
     pub(super) async fn assemble(
         &self,
@@ -109,15 +139,29 @@ impl Querier {
         group: &Group,
         cost: &mut ScanCost,
     ) -> Result<Assembled, Failure> {
+        self.assemble_some(sources, group, None, cost).await
+    }
+
+    async fn assemble_some(
+        &self,
+        sources: &Sources,
+        group: &Group,
+        projection: Option<&Projection>,
+        cost: &mut ScanCost,
+    ) -> Result<Assembled, Failure> {
         let reads: Vec<_> = group
             .places
             .iter()
             .map(|(block, places)| {
                 let (block, places) = (Arc::clone(block), places.clone());
+                let projection = projection.cloned();
                 async move {
                     let mut cost = ScanCost::default();
                     let rows = ranges(places);
-                    let spans = block.spans(&rows, &mut cost).await;
+                    let spans = match &projection {
+                        Some(projection) => block.some_spans(&rows, projection, &mut cost).await,
+                        None => block.spans(&rows, &mut cost).await,
+                    };
                     let spans = spans.map_err(|error| unreadable(block.id(), &error))?;
                     Ok::<_, Failure>((Arc::new(spans), cost))
                 }

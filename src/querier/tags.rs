@@ -264,9 +264,8 @@ impl Querier {
         match part {
             Part::Split(group) => {
                 let mut cost = ScanCost::default();
-                let assembled = self.assemble(sources, &group, &mut cost).await?;
-                let projection = scan.projection.clone();
-                Ok((self.cpu.run(move || assembled.batch(&projection)).await, cost))
+                let projection = &scan.projection;
+                Ok((self.assembled_batch(sources, &group, projection, &mut cost).await?, cost))
             }
             Part::Unit(Job { source, unit }) => source.read(&unit, scan).await,
         }
