@@ -22,7 +22,7 @@ use super::traces::trace_table;
 use super::zones::KeyScope;
 use crate::columns::{Batch, Projection, ScalarType, SpanColumn, TraceTable};
 use crate::failure::Failure;
-use crate::scan::{Attributes, Scan, ScanCost, SpanSource, Unit};
+use crate::scan::{Attributes, Scan, ScanCost, SpanSource, Then, Unit};
 use crate::store::keys::BlockObject;
 
 /// What a value takes when it is decoded, besides the texts: a number, or a code and a bit.
@@ -61,12 +61,16 @@ impl SpanSource for Block {
         Ok(wanted.map(|(_, column)| stored(column) + unit.rows * DECODED_BYTES).sum())
     }
 
-    async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
+    async fn read_for(
+        &self,
+        unit: &Unit,
+        scan: &Scan,
+        then: Then<Batch>,
+    ) -> Result<ScanCost, Failure> {
         let mut cost = ScanCost { units_read: 1, rows: unit.rows, ..ScanCost::default() };
-        let batch = self.batch(unit.index, &scan.projection, &mut cost).await;
-        let batch = batch.map_err(|error| self.unreadable(&error))?;
-        cost.traces = batch.traces.len() as u64;
-        Ok((batch, cost))
+        let traces = self.batch(unit.index, &scan.projection, &mut cost, then).await;
+        cost.traces = traces.map_err(|error| self.unreadable(&error))? as u64;
+        Ok(cost)
     }
 
     async fn read_some(
@@ -80,15 +84,17 @@ impl SpanSource for Block {
         Ok((batch.map_err(|error| self.unreadable(&error))?, cost))
     }
 
-    async fn read_attributes(
+    async fn read_attributes_for(
         &self,
         unit: &Unit,
         rows: &[u32],
         keys: &BTreeSet<String>,
-    ) -> Result<(Attributes, ScanCost), Failure> {
+        then: Then<Attributes>,
+    ) -> Result<ScanCost, Failure> {
         let mut cost = ScanCost::default();
-        let attributes = self.attributes_of(unit.index, rows, keys, &mut cost).await;
-        Ok((attributes.map_err(|error| self.unreadable(&error))?, cost))
+        let read = self.attributes_of(unit.index, rows, keys, &mut cost, then).await;
+        read.map_err(|error| self.unreadable(&error))?;
+        Ok(cost)
     }
 }
 
@@ -97,17 +103,21 @@ impl Block {
         Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(error)))
     }
 
+    /// Hands a unit over, and tells how many traces it has.
     async fn batch(
         &self,
         unit: usize,
         projection: &Projection,
         cost: &mut ScanCost,
-    ) -> Result<Batch, Error> {
+        then: Then<Batch>,
+    ) -> Result<usize, Error> {
         let zone = &self.zones.units[unit];
         let tails = self.tails(cost).await?;
         if *projection == Projection::default() {
             let traces = self.trace_table(unit, cost).await?;
-            return Ok(Batch { traces, ..Batch::default() });
+            let count = traces.len();
+            self.cpu.run(move || then(Batch { traces, ..Batch::default() })).await;
+            return Ok(count);
         }
         let mask = self.mask(&tails.spans, projection);
         let first = zone.first_row_group as usize;
@@ -121,9 +131,13 @@ impl Block {
         };
         let (resources, traces, pages) = self.beside_tables(unit, fetch, cost).await?;
         let projection = projection.clone();
-        let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
-            Some(whole) => fill(&whole, &projection, traces, &resources),
-            None => Ok(Batch { traces, ..Batch::default() }),
+        let make = move |parts: Vec<RecordBatch>| {
+            let count = traces.len();
+            then(match joined_parts(&parts)? {
+                Some(whole) => fill(&whole, &projection, traces, &resources)?,
+                None => Batch { traces, ..Batch::default() },
+            });
+            Ok(count)
         };
         self.decoded(pages, make).await
     }
@@ -188,7 +202,8 @@ impl Block {
         rows: &[u32],
         keys: &BTreeSet<String>,
         cost: &mut ScanCost,
-    ) -> Result<Attributes, Error> {
+        then: Then<Attributes>,
+    ) -> Result<(), Error> {
         let tails = self.tails(cost).await?;
         let first = self.zones.units[unit].first_row;
         let rows = rows.iter().map(|row| first + u64::from(*row)..first + u64::from(*row) + 1);
@@ -201,9 +216,12 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
-        let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
-            Some(whole) => span_attributes(&whole, &projection.attributes),
-            None => Ok(Attributes::new()),
+        let make = move |parts: Vec<RecordBatch>| {
+            then(match joined_parts(&parts)? {
+                Some(whole) => span_attributes(&whole, &projection.attributes)?,
+                None => Attributes::new(),
+            });
+            Ok(())
         };
         self.fetch(fetch, cost, make).await
     }

@@ -64,6 +64,8 @@ pub struct Store {
     retry: Retry,
     hedge: Hedge,
     counters: Arc<Counters>,
+    /// A local folder: parts of an object are read by one call, and what lies between them is not.
+    is_folder: bool,
 }
 
 /// What [`Store::put_if_absent`] found.
@@ -151,7 +153,13 @@ impl Store {
 
     /// A store over any `objects`, not probed: for tests that put faults or counters in between.
     pub fn from_object_store(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, retry: Retry::default(), hedge: Hedge::default(), counters: Arc::default() }
+        let (retry, hedge, counters) = (Retry::default(), Hedge::default(), Arc::default());
+        Self { objects, retry, hedge, counters, is_folder: false }
+    }
+
+    /// The same store, which is a local folder.
+    fn in_folder(self) -> Self {
+        Self { is_folder: true, ..self }
     }
 
     /// The same bucket and counters with other rules for trying again.
@@ -207,6 +215,9 @@ impl Store {
         ranges: &[Range<u64>],
         requests_max: usize,
     ) -> Result<Vec<Bytes>, Error> {
+        if self.is_folder {
+            return self.get_ranges_of_file(key, ranges).await;
+        }
         let joined = ranges::join(ranges, requests_max);
         // Owned ranges: a closure over borrowed ones makes the future not `Send` in general.
         let requests: Vec<_> =
@@ -214,6 +225,30 @@ impl Store {
         let bodies: Vec<Bytes> =
             futures::stream::iter(requests).buffered(ranges::PARALLEL_MAX).try_collect().await?;
         Ok(ranges.iter().map(|range| ranges::part(range, &joined, &bodies)).collect())
+    }
+
+    /// Parts of a file, by one call that blocks one thread: to wake a thread for each part costs more than to read it.
+    async fn get_ranges_of_file(
+        &self,
+        key: &Path,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, Error> {
+        let pieces = ranges::of_file(ranges);
+        if pieces.is_empty() {
+            return Ok(vec![Bytes::new(); ranges.len()]);
+        }
+        let (retry, count, objects) = (&self.retry, &self.counters.get, &self.objects);
+        let wanted = &pieces;
+        let bodies = retry::run(retry, count, key, || async {
+            let bytes = wanted.iter().map(|piece| piece.end - piece.start).sum();
+            retry.within(bytes, objects.get_ranges(key, wanted)).await
+        })
+        .await?;
+        for (piece, body) in pieces.iter().zip(&bodies) {
+            count.add_bytes(body.len());
+            checked(key, piece, body)?;
+        }
+        Ok(ranges.iter().map(|range| ranges::part(range, &pieces, &bodies)).collect())
     }
 
     /// One part of an object. An empty range costs nothing.
@@ -235,11 +270,7 @@ impl Store {
         })
         .await?;
         count.add_bytes(bytes.len());
-        let found = bytes.len() as u64;
-        if found != range.end - range.start {
-            let Range { start, end } = range;
-            return Err(Error::Truncated { key: key.clone(), start, end, found });
-        }
+        checked(key, &range, &bytes)?;
         Ok(bytes)
     }
 
@@ -342,6 +373,16 @@ impl Store {
             Err(e) => Err(e),
         }
     }
+}
+
+/// # Errors
+/// When the bytes that were found of a range are not as many as it has.
+fn checked(key: &Path, range: &Range<u64>, bytes: &Bytes) -> Result<(), Error> {
+    let (Range { start, end }, found) = (range.clone(), bytes.len() as u64);
+    if found == end - start {
+        return Ok(());
+    }
+    Err(Error::Truncated { key: key.clone(), start, end, found })
 }
 
 fn bounded<T>(prefix: &Path, found: Vec<T>) -> Result<Vec<T>, Error> {

@@ -44,7 +44,8 @@ pub(super) async fn open(config: &Config) -> Result<Store, Error> {
     let prefix = Path::parse(prefix).map_err(|e| wrong(prefix_key, &e))?;
     let objects =
         if prefix.is_root() { objects } else { Arc::new(PrefixStore::new(objects, prefix)) };
-    Ok(Store::from_object_store(objects).with_retry(retry).with_hedge(hedge_of(config)))
+    let store = Store::from_object_store(objects).with_retry(retry).with_hedge(hedge_of(config));
+    Ok(if *backend == Backend::Local { store.in_folder() } else { store })
 }
 
 /// Creates one object twice. The name is new each time, so nobody else can be in the way.

@@ -161,7 +161,7 @@ impl Function {
     pub(super) fn rows(&self, body: Body, slots: &Slots) -> Vec<Row> {
         let rows = match (&self.first, body) {
             (First::Aggregate(aggregate), Body::Grouped(grouped)) => {
-                finish::rows(aggregate, &grouped, slots)
+                finish::rows(aggregate, *grouped, slots)
             }
             (First::Compare(comparison), Body::Compared(compared)) => {
                 comparison.finish(&compared, slots.count())
@@ -282,8 +282,7 @@ impl Grouped {
             return Ok(());
         }
         let Self { groups, cells, exemplars } = other;
-        let series: Vec<u32> =
-            groups.into_labels().into_iter().map(|labels| self.groups.of(labels)).collect();
+        let series = self.groups.adopt(groups);
         self.cells.grow(self.groups.len(), max)?;
         self.cells.merge(&cells, &series, max)?;
         self.exemplars.merge(exemplars, &series, self.groups.len());

@@ -172,7 +172,7 @@ impl MetricsQuery {
         let Partial { slots, exemplars, samples_max: _, bodies } = partial;
         let functions = self.functions.iter().zip(bodies);
         let rows: Vec<_> = functions.map(|(function, body)| function.rows(body, &slots)).collect();
-        finish::series(self.root.series(&rows), &slots, exemplars)
+        finish::series(self.root.series(rows), &slots, exemplars)
     }
 }
 

@@ -7,10 +7,10 @@ use arrow::buffer::BooleanBuffer;
 use foldhash::fast::FixedState;
 use traceql_grammar::ast::{Attribute, Intrinsic, Scope};
 
-use super::super::rows::{Place, Rows};
+use super::super::rows::{Place, Rows, resource_value};
 use super::super::value::Val;
 use super::slots::Slots;
-use crate::columns::{AttributeValues, Batch, Strings};
+use crate::columns::{AttributeValues, Batch, Resource, Strings};
 use crate::trace::Value;
 
 /// The spans that count, ascending, and the slot of each.
@@ -111,16 +111,13 @@ pub(super) fn numbered<'a>(
     picked: &[u32],
     mut number: impl FnMut(Val<'a>) -> u32,
 ) -> Vec<u32> {
-    let number = |value: Val<'a>| number(value.canonical());
+    let mut number = |value: Val<'a>| number(value.canonical());
     let batch = rows.batch;
     let at = |row: u32| rows.value(field, Place::span(row as usize));
     match field {
-        Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
-        | Attribute::Intrinsic(
-            Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion,
-        ) => by_resource(batch, picked, at, number),
-        Attribute::Named { scope: Scope::None, name } if !batch.attributes.contains_key(name) => {
-            by_resource(batch, picked, at, number)
+        field if is_of_resource(batch, field) => {
+            let known = &mut Known::new(batch.resources.len());
+            by_resource(batch, picked, known, |resource| number(resource_value(resource, field)))
         }
         Attribute::Named { scope: Scope::Span, name } => match batch.attributes.get(name) {
             None => same(picked, Val::Nil, number),
@@ -144,6 +141,18 @@ pub(super) fn numbered<'a>(
         ) => by_trace(batch, picked, at, number),
         Attribute::Named { .. } | Attribute::Intrinsic(_) => by_value(picked, at, number),
         Attribute::OfParent { .. } => same(picked, Val::Nil, number),
+    }
+}
+
+/// Whether spans of one resource have one value.
+pub(super) fn is_of_resource(batch: &Batch, field: &Attribute) -> bool {
+    match field {
+        Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
+        | Attribute::Intrinsic(
+            Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion,
+        ) => true,
+        Attribute::Named { scope: Scope::None, name } => !batch.attributes.contains_key(name),
+        _ => false,
     }
 }
 
@@ -219,16 +228,16 @@ fn by_dictionary<'a>(
     picked.iter().map(of_row).collect()
 }
 
-fn by_resource<'a>(
-    batch: &Batch,
+/// By what `number` says of each resource that is not known yet.
+pub(super) fn by_resource<'a>(
+    batch: &'a Batch,
     picked: &[u32],
-    at: impl Fn(u32) -> Val<'a>,
-    mut number: impl FnMut(Val<'a>) -> u32,
+    known: &mut Known,
+    mut number: impl FnMut(&'a Resource) -> u32,
 ) -> Vec<u32> {
-    let mut known = Known::new(batch.resources.len());
     let of_row = |row: &u32| {
         let resource = batch.resource[*row as usize] as usize;
-        known.number(resource, || number(at(*row)))
+        known.number(resource, || number(&batch.resources[resource]))
     };
     picked.iter().map(of_row).collect()
 }
@@ -364,6 +373,7 @@ fn only(values: &AttributeValues) -> Only<'_> {
 }
 
 /// Numbers that were given to something that is counted from 0.
+#[derive(Default)]
 pub(super) struct Known(Vec<u32>);
 
 impl Known {
