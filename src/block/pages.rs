@@ -271,6 +271,19 @@ impl Chunk {
         slot: &'a Slot,
         room: &'a mut Vec<u8>,
     ) -> Result<FlatPage<'a>, Error> {
+        let (page, values) = self.list_page(slot, room)?;
+        if values != slot.rows {
+            return Err(damaged("a page has more or fewer values than the index says"));
+        }
+        Ok(page)
+    }
+
+    /// As [`Chunk::page`], of a repeated column, and how many levels it has.
+    pub(super) fn list_page<'a>(
+        &'a self,
+        slot: &'a Slot,
+        room: &'a mut Vec<u8>,
+    ) -> Result<(FlatPage<'a>, usize), Error> {
         let Data::Stored(stored) = &slot.data else {
             return Err(damaged("a page was not fetched"));
         };
@@ -278,10 +291,10 @@ impl Chunk {
         let PageKind::Data { values, encoding, .. } = kind else {
             return Err(damaged("a page is no data page"));
         };
-        if values as usize != slot.rows || values > PAGE_VALUES_MAX {
-            return Err(damaged("a page has more or fewer values than the index says"));
+        if values > PAGE_VALUES_MAX {
+            return Err(damaged("a page has more values than its header says"));
         }
-        Ok(FlatPage { bytes, encoding })
+        Ok((FlatPage { bytes, encoding }, values as usize))
     }
 
     /// The dictionary's page, and how many entries it has.

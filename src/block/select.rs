@@ -1,6 +1,6 @@
 //! Units of a block as batches: a block's answer to a scan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
@@ -130,6 +131,7 @@ impl Block {
             selection: None,
         };
         let (resources, traces, pages) = self.beside_tables(unit, fetch, cost).await?;
+        let pages = pages.with_resources(&resources);
         let projection = projection.clone();
         let make = move |parts: Vec<RecordBatch>| {
             let count = traces.len();
@@ -184,6 +186,7 @@ impl Block {
             selection: Some(selection),
         };
         let (resources, _, pages) = self.beside_tables(unit, fetch, cost).await?;
+        let pages = pages.with_resources(&resources);
         let (projection, traces) = (projection.clone(), traces.to_vec());
         let make = move |parts: Vec<RecordBatch>| {
             let traces = Arc::new(all.some(&traces));
@@ -294,6 +297,17 @@ impl Block {
 
     /// The leaves of `spans.parquet` that a projection needs.
     fn mask(&self, spans: &ArrowReaderMetadata, projection: &Projection) -> ProjectionMask {
+        let mut last = self.last_masks.0.lock();
+        if let Some((_, mask)) = last.iter().find(|(known, _)| known == projection) {
+            return mask.clone();
+        }
+        let mask = self.new_mask(spans, projection);
+        last.push_front((projection.clone(), mask.clone()));
+        last.truncate(LAST_MASKS);
+        mask
+    }
+
+    fn new_mask(&self, spans: &ArrowReaderMetadata, projection: &Projection) -> ProjectionMask {
         let wanted = Wanted::of(projection, |scope, key| {
             let found = self.catalog.find(scope, key);
             found.is_some_and(|key| self.zones.keys[key as usize].rest)
@@ -310,6 +324,13 @@ impl Block {
         ProjectionMask::leaves(schema, leaves)
     }
 }
+
+/// The leaves of the projections that were asked for last: the units of a query all have the same.
+#[derive(Default)]
+pub(super) struct LastMasks(Mutex<VecDeque<(Projection, ProjectionMask)>>);
+
+/// Of a search or a comparison at once.
+const LAST_MASKS: usize = 4;
 
 /// The rows of several row groups as one batch; none for none.
 fn joined_parts(parts: &[RecordBatch]) -> Result<Option<RecordBatch>, Error> {

@@ -9,6 +9,7 @@
 
 mod config;
 mod counters;
+mod folder;
 mod hedge;
 pub mod keys;
 mod open;
@@ -33,6 +34,7 @@ use object_store::ObjectStoreExt;
 use object_store::PutMode;
 use object_store::PutOptions;
 use object_store::PutPayload;
+use object_store::local::LocalFileSystem;
 
 pub use config::Azure;
 pub use config::Backend;
@@ -64,8 +66,8 @@ pub struct Store {
     retry: Retry,
     hedge: Hedge,
     counters: Arc<Counters>,
-    /// A local folder: parts of an object are read by one call, and what lies between them is not.
-    is_folder: bool,
+    /// If it is a local folder: parts of its files are read without `objects`, and what lies between them is not read.
+    folder: Option<Arc<LocalFileSystem>>,
 }
 
 /// What [`Store::put_if_absent`] found.
@@ -154,12 +156,13 @@ impl Store {
     /// A store over any `objects`, not probed: for tests that put faults or counters in between.
     pub fn from_object_store(objects: Arc<dyn ObjectStore>) -> Self {
         let (retry, hedge, counters) = (Retry::default(), Hedge::default(), Arc::default());
-        Self { objects, retry, hedge, counters, is_folder: false }
+        Self { objects, retry, hedge, counters, folder: None }
     }
 
-    /// The same store, which is a local folder.
-    fn in_folder(self) -> Self {
-        Self { is_folder: true, ..self }
+    fn from_folder(folder: LocalFileSystem) -> Self {
+        let folder = Arc::new(folder);
+        let objects = Arc::clone(&folder) as Arc<dyn ObjectStore>;
+        Self { folder: Some(folder), ..Self::from_object_store(objects) }
     }
 
     /// The same bucket and counters with other rules for trying again.
@@ -215,8 +218,8 @@ impl Store {
         ranges: &[Range<u64>],
         requests_max: usize,
     ) -> Result<Vec<Bytes>, Error> {
-        if self.is_folder {
-            return self.get_ranges_of_file(key, ranges).await;
+        if let Some(folder) = &self.folder {
+            return self.get_ranges_of_file(folder, key, ranges).await;
         }
         let joined = ranges::join(ranges, requests_max);
         // Owned ranges: a closure over borrowed ones makes the future not `Send` in general.
@@ -227,9 +230,9 @@ impl Store {
         Ok(ranges.iter().map(|range| ranges::part(range, &joined, &bodies)).collect())
     }
 
-    /// Parts of a file, by one call that blocks one thread: to wake a thread for each part costs more than to read it.
     async fn get_ranges_of_file(
         &self,
+        folder: &LocalFileSystem,
         key: &Path,
         ranges: &[Range<u64>],
     ) -> Result<Vec<Bytes>, Error> {
@@ -237,11 +240,11 @@ impl Store {
         if pieces.is_empty() {
             return Ok(vec![Bytes::new(); ranges.len()]);
         }
-        let (retry, count, objects) = (&self.retry, &self.counters.get, &self.objects);
+        let (retry, count) = (&self.retry, &self.counters.get);
         let wanted = &pieces;
         let bodies = retry::run(retry, count, key, || async {
             let bytes = wanted.iter().map(|piece| piece.end - piece.start).sum();
-            retry.within(bytes, objects.get_ranges(key, wanted)).await
+            retry.within(bytes, folder::read(folder, key, wanted.clone())).await
         })
         .await?;
         for (piece, body) in pieces.iter().zip(&bodies) {

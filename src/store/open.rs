@@ -35,8 +35,11 @@ pub(super) async fn open(config: &Config) -> Result<Store, Error> {
     let Config { backend, local, s3, gcs, azure } = config;
     let retry = retry_of(config);
     let (objects, prefix_key, prefix): (Arc<dyn ObjectStore>, _, _) = match backend {
+        Backend::Local => {
+            let folder = open_local(local.clone()).await?;
+            return Ok(Store::from_folder(folder).with_retry(retry));
+        }
         Backend::Memory => (Arc::new(InMemory::new()), "backend", ""),
-        Backend::Local => (Arc::new(open_local(local.clone()).await?), "local.path", ""),
         Backend::S3 => (Arc::new(open_s3(s3)?), "s3.prefix", s3.prefix.as_str()),
         Backend::Gcs => (Arc::new(open_gcs(gcs)?), "gcs.prefix", gcs.prefix.as_str()),
         Backend::Azure => (Arc::new(open_azure(azure)?), "azure.prefix", azure.prefix.as_str()),
@@ -44,8 +47,7 @@ pub(super) async fn open(config: &Config) -> Result<Store, Error> {
     let prefix = Path::parse(prefix).map_err(|e| wrong(prefix_key, &e))?;
     let objects =
         if prefix.is_root() { objects } else { Arc::new(PrefixStore::new(objects, prefix)) };
-    let store = Store::from_object_store(objects).with_retry(retry).with_hedge(hedge_of(config));
-    Ok(if *backend == Backend::Local { store.in_folder() } else { store })
+    Ok(Store::from_object_store(objects).with_retry(retry).with_hedge(hedge_of(config)))
 }
 
 /// Creates one object twice. The name is new each time, so nobody else can be in the way.

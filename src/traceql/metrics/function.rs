@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::buffer::BooleanBuffer;
 use traceql_grammar::Error;
-use traceql_grammar::ast::{self, Attribute, Hint, Intrinsic, MetricsFirst, MetricsOp, Scope};
+use traceql_grammar::ast::{self, Attribute, Hint, Intrinsic, MetricsFirst, MetricsOp};
 
 use super::super::rows::{Place, Rows};
 use super::super::{EvalError, Query, need, window};
@@ -13,7 +13,7 @@ use super::compare::{Compared, ComparedSpans, Comparison};
 use super::exemplars::Exemplars;
 use super::groups::{Grouping, Groups};
 use super::numbers::{Number, numbers};
-use super::picked::{Coded, Picked, narrow};
+use super::picked::{Coded, Picked};
 use super::second::{self, Row};
 use super::slots::Slots;
 use super::{MetricsAsk, Observed, finish};
@@ -181,11 +181,8 @@ impl Body {
         samples_max: usize,
     ) -> Result<(), EvalError> {
         let Self::Compared(compared) = self else { return Ok(()) };
-        let all: Vec<u32> = (0..narrow(spans.rows().len())).collect();
         for (key, values) in attributes {
-            let field = Attribute::Named { scope: Scope::Span, name: key.clone() };
-            let coded = Coded::of_attribute(values, &all);
-            compared.add_coded(&coded, spans, &field, samples_max)?;
+            compared.add_attribute((key, values), spans, samples_max)?;
         }
         Ok(())
     }

@@ -93,14 +93,15 @@ impl<'a> Coded<'a> {
         Self { codes, values }
     }
 
-    /// Of an attribute's own values.
-    pub(super) fn of_attribute(attribute: &'a AttributeValues, picked: &[u32]) -> Self {
+    /// Of an attribute's own values, on those of so many spans that have one, and which these are.
+    pub(super) fn of_attribute(attribute: &'a AttributeValues, spans: usize) -> (Vec<u32>, Self) {
         let mut values: Vec<Val<'a>> = Vec::new();
-        let codes = by_attribute(attribute, picked, |value| {
+        let there = there(attribute, spans);
+        let codes = by_attribute(attribute, &there, |value| {
             values.push(value.canonical());
             narrow(values.len() - 1)
         });
-        Self { codes, values }
+        (there, Self { codes, values })
     }
 }
 
@@ -180,6 +181,25 @@ fn by_attribute<'a>(
             let at = |row: u32| values.get(row as usize).map_or(Val::Nil, Val::of_cell);
             by_value(picked, at, &mut number)
         }
+    }
+}
+
+/// Those of so many spans that have a value.
+fn there(values: &AttributeValues, spans: usize) -> Vec<u32> {
+    let nulls = match only(values) {
+        Only::Strings(strings) => strings.keys().nulls(),
+        Only::Ints(ints) => ints.nulls(),
+        Only::Bools(bools) => bools.nulls(),
+        Only::Doubles(doubles) => doubles.nulls(),
+        Only::Rest(rest) => return rest.iter().map(|(row, _)| *row).collect(),
+        Only::Mixed => {
+            let has_value = |row: &u32| values.get(*row as usize).is_some();
+            return (0..narrow(spans)).filter(has_value).collect();
+        }
+    };
+    match nulls {
+        Some(nulls) => nulls.valid_indices().map(narrow).collect(),
+        None => (0..narrow(spans)).collect(),
     }
 }
 
