@@ -13,6 +13,7 @@ mod finish;
 mod function;
 mod groups;
 mod numbers;
+mod only;
 mod picked;
 mod quantile;
 mod second;

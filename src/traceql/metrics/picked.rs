@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array as _, BooleanArray, Float64Array, Int64Array};
+use arrow::array::Array as _;
 use arrow::buffer::BooleanBuffer;
 use foldhash::fast::FixedState;
 use traceql_grammar::ast::{Attribute, Intrinsic, Scope};
 
 use super::super::rows::{Place, Rows, resource_value};
 use super::super::value::Val;
+use super::only::{Only, only, there};
 use super::slots::Slots;
 use crate::columns::{AttributeValues, Batch, Resource, Strings};
 use crate::trace::Value;
@@ -184,25 +185,6 @@ fn by_attribute<'a>(
     }
 }
 
-/// Those of so many spans that have a value.
-fn there(values: &AttributeValues, spans: usize) -> Vec<u32> {
-    let nulls = match only(values) {
-        Only::Strings(strings) => strings.keys().nulls(),
-        Only::Ints(ints) => ints.nulls(),
-        Only::Bools(bools) => bools.nulls(),
-        Only::Doubles(doubles) => doubles.nulls(),
-        Only::Rest(rest) => return rest.iter().map(|(row, _)| *row).collect(),
-        Only::Mixed => {
-            let has_value = |row: &u32| values.get(*row as usize).is_some();
-            return (0..narrow(spans)).filter(has_value).collect();
-        }
-    };
-    match nulls {
-        Some(nulls) => nulls.valid_indices().map(narrow).collect(),
-        None => (0..narrow(spans)).collect(),
-    }
-}
-
 /// All picked spans have one value.
 fn same<'a>(picked: &[u32], value: Val<'a>, mut number: impl FnMut(Val<'a>) -> u32) -> Vec<u32> {
     if picked.is_empty() { Vec::new() } else { vec![number(value); picked.len()] }
@@ -365,31 +347,6 @@ fn by_value<'a>(
         code
     };
     picked.iter().map(of_row).collect()
-}
-
-/// The one column that an attribute has.
-enum Only<'a> {
-    Strings(&'a Strings),
-    Ints(&'a Int64Array),
-    Doubles(&'a Float64Array),
-    Bools(&'a BooleanArray),
-    /// No column at all.
-    Rest(&'a [(u32, Value)]),
-    /// Several.
-    Mixed,
-}
-
-fn only(values: &AttributeValues) -> Only<'_> {
-    let AttributeValues { strings, ints, doubles, bools, rest } = values;
-    match (strings, ints, doubles, bools) {
-        (None, None, None, None) => Only::Rest(rest),
-        _ if !rest.is_empty() => Only::Mixed,
-        (Some(strings), None, None, None) => Only::Strings(strings),
-        (None, Some(ints), None, None) => Only::Ints(ints),
-        (None, None, Some(doubles), None) => Only::Doubles(doubles),
-        (None, None, None, Some(bools)) => Only::Bools(bools),
-        _ => Only::Mixed,
-    }
 }
 
 /// Numbers that were given to something that is counted from 0.
