@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
 use traceql_grammar::go_duration;
 
 use crate::columns::{AttributeValues, Batch, Projection, Resource};
@@ -135,8 +136,20 @@ pub trait SpanSource: Send + Sync {
     /// About how many bytes a unit takes in memory while it is read.
     async fn bytes(&self, unit: &Unit, scan: &Scan) -> Result<u64, Failure>;
 
-    /// Reads one unit. Traces outside the window may be in it.
-    async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure>;
+    /// Reads one unit and hands it over. Traces outside the window may be in it.
+    async fn read_for(
+        &self,
+        unit: &Unit,
+        scan: &Scan,
+        then: Then<Batch>,
+    ) -> Result<ScanCost, Failure>;
+
+    /// As [`SpanSource::read_for`], to do more than CPU work with.
+    async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
+        let (then, batch) = then(|batch| batch);
+        let cost = self.read_for(unit, scan, then).await?;
+        Ok((batch.take(), cost))
+    }
 
     /// Reads some traces of a unit that was read before, by their ordinals in that batch, which ascend.
     async fn read_some(
@@ -148,12 +161,52 @@ pub trait SpanSource: Send + Sync {
 
     /// Reads span attributes of some rows of a unit that was read before, by their places in that batch, which ascend: one row for each.
     /// Keys that none of them has are left out.
+    async fn read_attributes_for(
+        &self,
+        unit: &Unit,
+        rows: &[u32],
+        keys: &BTreeSet<String>,
+        then: Then<Attributes>,
+    ) -> Result<ScanCost, Failure>;
+
+    /// As [`SpanSource::read_attributes_for`], to do more than CPU work with.
     async fn read_attributes(
         &self,
         unit: &Unit,
         rows: &[u32],
         keys: &BTreeSet<String>,
-    ) -> Result<(Attributes, ScanCost), Failure>;
+    ) -> Result<(Attributes, ScanCost), Failure> {
+        let (then, attributes) = then(|attributes| attributes);
+        let cost = self.read_attributes_for(unit, rows, keys, then).await?;
+        Ok((attributes.take(), cost))
+    }
+}
+
+/// What is done with what was read: CPU work, on the thread that has just made it, so that nobody is woken in between.
+pub type Then<T> = Box<dyn FnOnce(T) + Send>;
+
+/// Work to be done with what is read, and where its result comes out.
+pub fn then<T: Send + 'static, R: Send + 'static>(
+    work: impl FnOnce(T) -> R + Send + 'static,
+) -> (Then<T>, Made<R>) {
+    let (sender, receiver) = oneshot::channel();
+    // Who waited may have gone in the meantime: nobody wants the result.
+    let then = move |read| drop(sender.send(work(read)));
+    (Box::new(then), Made(receiver))
+}
+
+/// The result of work that is done before a read ends.
+#[derive(Debug)]
+pub struct Made<R>(oneshot::Receiver<R>);
+
+impl<R> Made<R> {
+    /// After the read has succeeded.
+    ///
+    /// # Panics
+    /// If nothing was handed over.
+    pub fn take(mut self) -> R {
+        self.0.try_recv().expect("a read that succeeds hands over what it read")
+    }
 }
 
 /// The values of span attributes by key.

@@ -12,13 +12,20 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::file::reader::FileReader;
 
 use super::Error;
-use super::flat::{Flat, Selected};
+use super::flat::{Flat, RestLeaves, Selected};
 use super::open::Block;
 use super::pages::Pages;
 use super::plan::GroupPlan;
 use super::promote::Promoted;
+use super::resources::ResourceTable;
 use crate::scan::ScanCost;
 use crate::store::keys::{self, BlockObject};
+
+/// The keys of the resources of rows.
+const RESOURCE: &str = "resource";
+
+/// The list of span attributes without a column of their own.
+const REST: &str = "attributes_rest";
 
 /// Requests for rows of all columns: with its filter, its index and its resources, a block takes five for a trace by id.
 const WHOLE_ROWS_REQUESTS: usize = 2;
@@ -39,6 +46,15 @@ pub(super) struct Fetched {
     columns: Vec<usize>,
     plans: Vec<GroupPlan>,
     parts: Vec<Bytes>,
+    /// The resources that the rows may have.
+    resources: Option<Arc<ResourceTable>>,
+}
+
+impl Fetched {
+    /// Rows that have resources of a table.
+    pub(super) fn with_resources(self, table: &Arc<ResourceTable>) -> Self {
+        Self { resources: Some(Arc::clone(table)), ..self }
+    }
 }
 
 impl Block {
@@ -71,7 +87,7 @@ impl Block {
         let parts = self.store.get_ranges_in(&key, &ranges, requests_max).await?;
         cost.requests += 1;
         cost.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
-        Ok(Fetched { metadata: metadata.clone(), columns, plans, parts })
+        Ok(Fetched { metadata: metadata.clone(), columns, plans, parts, resources: None })
     }
 
     /// The second half of [`Block::fetch`]: CPU work.
@@ -80,12 +96,13 @@ impl Block {
         fetched: Fetched,
         make: impl FnOnce(Vec<RecordBatch>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let Fetched { metadata, columns, plans, parts } = fetched;
+        let Fetched { metadata, columns, plans, parts, resources } = fetched;
         self.cpu
             .run(move || {
                 let mut parts = parts.into_iter();
                 let pages = |plan| (Pages::of(metadata.metadata(), plan, &mut parts), plan);
-                make(decode(&metadata, &columns, plans.iter().map(pages).collect())?)
+                let groups = plans.iter().map(pages).collect();
+                make(decode(&metadata, &columns, groups, resources.as_deref())?)
             })
             .await
     }
@@ -124,17 +141,24 @@ pub(super) fn decode(
     metadata: &ArrowReaderMetadata,
     columns: &[usize],
     mut groups: Vec<(Pages, &GroupPlan)>,
+    resources: Option<&ResourceTable>,
 ) -> Result<Vec<RecordBatch>, Error> {
     let schema = metadata.parquet_schema();
     let (mut flat, mut others): (Vec<(usize, Flat)>, Vec<usize>) = (Vec::new(), Vec::new());
     for column in columns {
         let root = schema.get_column_root_idx(*column);
         match Flat::of(&schema.column(*column), metadata.schema().field(root).data_type()) {
+            Some(_) if resources.is_some() && schema.column(*column).name() == RESOURCE => {
+                flat.push((*column, Flat::Resource));
+            }
             Some(kind) => flat.push((*column, kind)),
             None => others.push(*column),
         }
     }
-    let mut batches = decode_flat(metadata, &flat, &groups)?;
+    let mut batches = decode_flat(metadata, &flat, &groups, resources)?;
+    if let Some(leaves) = take_rest(metadata, &mut others) {
+        decode_rest(leaves, &groups, &mut batches)?;
+    }
     if others.is_empty() {
         return Ok(batches);
     }
@@ -174,6 +198,7 @@ fn decode_flat(
     metadata: &ArrowReaderMetadata,
     columns: &[(usize, Flat)],
     groups: &[(Pages, &GroupPlan)],
+    resources: Option<&ResourceTable>,
 ) -> Result<Vec<RecordBatch>, Error> {
     let mut plain = Vec::new();
     let selected: Vec<Option<Selected<'_>>> =
@@ -184,7 +209,8 @@ fn decode_flat(
         let descriptor = metadata.parquet_schema().column(*column);
         let mut found: Vec<Option<ArrayRef>> = Vec::with_capacity(groups.len());
         for ((pages, _), selected) in groups.iter().zip(&selected) {
-            found.push(kind.array(pages.chunk(*column)?, selected.as_ref(), &mut plain)?);
+            let (chunk, selected) = (pages.chunk(*column)?, selected.as_ref());
+            found.push(kind.array(chunk, selected, resources, &mut plain)?);
         }
         if found.iter().all(Option::is_none) && is_attribute(descriptor.path().parts()) {
             continue;
@@ -201,6 +227,43 @@ fn decode_flat(
         Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &count)?)
     };
     arrays.into_iter().zip(groups).map(batch).collect()
+}
+
+/// Takes the leaves of the spans' `attributes_rest` out, if all are there and as the format says.
+fn take_rest(metadata: &ArrowReaderMetadata, others: &mut Vec<usize>) -> Option<RestLeaves> {
+    let (_, field) = metadata.schema().column_with_name(REST)?;
+    if *field.data_type() != RestLeaves::data_type() {
+        return None;
+    }
+    let schema = metadata.parquet_schema();
+    let is_rest = |leaf: &usize| schema.column(*leaf).path().parts()[0] == REST;
+    let leaves: Vec<usize> = others.iter().copied().filter(is_rest).collect();
+    let [key, kind, value] = leaves[..] else { return None };
+    let is_as_told = |leaf: usize| {
+        let column = schema.column(leaf);
+        (column.max_rep_level(), column.max_def_level()) == (1, 1)
+    };
+    if !leaves.into_iter().all(is_as_told) {
+        return None;
+    }
+    others.retain(|leaf| !is_rest(leaf));
+    Some(RestLeaves { key, kind, value })
+}
+
+fn decode_rest(
+    leaves: RestLeaves,
+    groups: &[(Pages, &GroupPlan)],
+    batches: &mut [RecordBatch],
+) -> Result<(), Error> {
+    let field = Field::new(REST, RestLeaves::data_type(), false);
+    let schema = Arc::new(Schema::new(vec![field]));
+    let mut plain = Vec::new();
+    for ((pages, plan), batch) in groups.iter().zip(batches) {
+        let selected = plan.selected.as_deref().map(Selected::of);
+        let lists = leaves.array(pages, selected.as_ref(), &mut plain)?;
+        *batch = beside(batch, &RecordBatch::try_new(Arc::clone(&schema), vec![lists])?)?;
+    }
+    Ok(())
 }
 
 /// The columns of both, which have the same rows.

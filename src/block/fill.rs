@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, FixedSizeBinaryArray, Int32Array,
-    Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt8Array, UInt64Array,
+    Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt8Array, UInt32Array,
+    UInt64Array,
 };
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::Int32Type;
@@ -48,7 +49,7 @@ pub(super) fn fill(
                 batch.status_message = Some(strings(named(whole, "status_message")?)?);
             }
             SpanColumn::Resource => {
-                batch.resource = resources.indices_of(named(whole, "resource")?)?.into();
+                batch.resource = column::<UInt32Array>(whole, "resource")?.values().clone();
                 batch.resources = Arc::clone(&resources.all);
             }
         }

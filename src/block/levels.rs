@@ -111,29 +111,77 @@ fn places(
     Some(places.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect())
 }
 
-/// Whether rows that are stored together have a value.
-pub(super) enum Same<'a> {
-    All(bool),
-    /// A bit for each, lowest first.
-    Bits(&'a [u8]),
+/// Which of the rows of a page have a value, one or none each: sets a bit of `words` for each that does, and tells how many do and what
+/// follows the levels. No bits are made where all rows or none have one. `None` if the levels are damaged.
+pub(super) fn optional<'a>(
+    page: &'a [u8],
+    rows: usize,
+    words: &mut Vec<u64>,
+) -> Option<(usize, &'a [u8])> {
+    let (mut levels, rest) = section(page)?;
+    let (mut place, mut set) = (0, 0);
+    while place < rows {
+        let (head, after) = match levels.split_first()? {
+            (head, after) if *head < 0x80 => (u64::from(*head), after),
+            _ => varint(levels)?,
+        };
+        let (length, left) = (usize::try_from(head >> 1).ok()?, rows - place);
+        if length == 0 {
+            return None;
+        }
+        if words.is_empty() && (head & 1 == 1 || length < rows) {
+            words.resize(rows.div_ceil(64), 0);
+        }
+        if head & 1 == 0 {
+            let (level, after) = after.split_first()?;
+            levels = after;
+            let count = length.min(left);
+            if *level == 1 {
+                set += if words.is_empty() { count } else { put(words, place, count, None) };
+            }
+            place += count;
+        } else {
+            // The last run may be cut short: its padding need not be there.
+            let bits = &after[..length.min(after.len())];
+            levels = &after[bits.len()..];
+            let count = length.checked_mul(8)?.min(left);
+            if bits.len() < count.div_ceil(8) {
+                return None;
+            }
+            set += put(words, place, count, Some(bits));
+            place += count;
+        }
+    }
+    Some((set, rest))
 }
 
-/// Calls `each` with the runs of the levels of a page of `rows` rows with one value or none each, and how many rows each is for. Tells what
-/// follows the levels; `None` if they are damaged.
-pub(super) fn optional(
-    page: &[u8],
-    rows: usize,
-    mut each: impl FnMut(Same<'_>, usize),
-) -> Option<&[u8]> {
-    let (levels, rest) = section(page)?;
-    runs(levels, 1, rows, |_, run| {
-        match run {
-            Run::Same { level, count } => each(Same::All(*level == 1), *count),
-            Run::Packed { bits, count, .. } => each(Same::Bits(bits), *count),
+/// Sets `count` bits from `place` on, to those of `bits` if there are any, and tells how many are set.
+#[inline]
+pub(super) fn put(words: &mut [u64], place: usize, count: usize, bits: Option<&[u8]>) -> usize {
+    let mut set = 0;
+    for at in (0..count).step_by(64) {
+        let taken = (count - at).min(64);
+        let bits = bits.map_or(u64::MAX, |bits| word(&bits[at / 8..])) & u64::MAX >> (64 - taken);
+        let (word, offset) = ((place + at) / 64, (place + at) % 64);
+        words[word] |= bits << offset;
+        if offset + taken > 64 {
+            words[word + 1] |= bits >> (64 - offset);
         }
-        true
-    })?;
-    Some(rest)
+        set += bits.count_ones() as usize;
+    }
+    set
+}
+
+/// The first 64 of some bits; zeros past the end. Mostly a run has eight.
+#[inline]
+fn word(bits: &[u8]) -> u64 {
+    match bits {
+        [one] => u64::from(*one),
+        from => match from.first_chunk::<8>() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => from.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        },
+    }
 }
 
 /// Levels that are stored together.

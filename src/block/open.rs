@@ -16,6 +16,7 @@ use super::index::{Section, u64_at};
 use super::known::Known;
 use super::resources::ResourceTable;
 use super::sections::{IndexObject, Opening};
+use super::select::LastMasks;
 use super::zones::{Catalog, Zones};
 use crate::columns::TraceTable;
 use crate::manifest::BlockEntry;
@@ -71,6 +72,7 @@ pub struct Block {
     pub(super) known: Known,
     pub(super) resources: OnceCell<Arc<ResourceTable>>,
     pub(super) traces: TraceTables,
+    pub(super) last_masks: LastMasks,
     /// What it may grow to: an estimate made when it is opened.
     memory_bytes: u64,
 }
@@ -162,6 +164,7 @@ impl Blocks {
             known: Known::with_zones(entries),
             resources: OnceCell::new(),
             traces: TraceTables::default(),
+            last_masks: LastMasks::default(),
         })
     }
 

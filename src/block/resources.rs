@@ -4,15 +4,11 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int32Array, RecordBatch, StringArray, UInt64Array,
-};
-use arrow::datatypes::Int32Type;
+use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, UInt64Array};
 use bytes::Bytes;
 
 use super::Error;
 use super::fetch::column;
-use super::fill::named;
 use crate::columns::{Resource, ResourceParts};
 
 /// The resources that a block will hold, and the key that each is stored under.
@@ -77,7 +73,7 @@ impl ResourceTable {
         let mut all = Vec::new();
         let mut by_hash: HashMap<u64, u32, foldhash::fast::FixedState> = HashMap::default();
         for batch in batches {
-            let (codes, keys) = by_keys(named(batch, "resource")?)?;
+            let keys = column::<UInt64Array>(batch, "resource")?;
             let resource = column::<BinaryArray>(batch, "resource_message")?;
             let resource_schema_url = column::<StringArray>(batch, "resource_schema_url")?;
             let resource_unknown = column::<BinaryArray>(batch, "resource_unknown")?;
@@ -97,10 +93,7 @@ impl ResourceTable {
                     scope_unknown: bytes(scope_unknown, row),
                 })?;
                 let index = u32::try_from(all.len()).expect("fewer resources than spans");
-                if by_hash
-                    .insert(keys.value(codes.value(row).cast_unsigned() as usize), index)
-                    .is_some()
-                {
+                if by_hash.insert(keys.value(row), index).is_some() {
                     let what = "two resources are stored under one key";
                     return Err(Error::Corrupt { part: "resources.parquet", what });
                 }
@@ -110,32 +103,8 @@ impl ResourceTable {
         Ok(Self { all: Arc::new(all), by_hash })
     }
 
-    /// # Errors
-    /// When the hash names no resource of the block.
-    pub(super) fn index_of(&self, hash: u64) -> Result<u32, Error> {
-        let what = "a span names a resource that is not there";
-        self.by_hash.get(&hash).copied().ok_or(Error::Corrupt { part: "resources.parquet", what })
+    /// The place of a resource in `all`, by its key.
+    pub(super) fn index_of(&self, key: u64) -> Option<u32> {
+        self.by_hash.get(&key).copied()
     }
-
-    /// Indices of a whole column of keys: each key of its dictionary is looked for once.
-    ///
-    /// # Errors
-    /// When a key names no resource of the block.
-    pub(super) fn indices_of(&self, column: &ArrayRef) -> Result<Vec<u32>, Error> {
-        let (codes, keys) = by_keys(column)?;
-        let indices: Vec<u32> =
-            keys.values().iter().map(|key| self.index_of(*key)).collect::<Result<_, Error>>()?;
-        let index = |code: &i32| indices[code.cast_unsigned() as usize];
-        Ok(codes.values().iter().map(index).collect())
-    }
-}
-
-/// The column `resource` of some rows: places in a list of keys, and the keys.
-fn by_keys(column: &ArrayRef) -> Result<(&Int32Array, &UInt64Array), Error> {
-    let dictionary = column.as_dictionary_opt::<Int32Type>();
-    let found = dictionary
-        .filter(|dictionary| dictionary.null_count() == 0)
-        .and_then(|dictionary| Some((dictionary.keys(), dictionary.values().as_primitive_opt()?)));
-    let what = "the column of resources has another type";
-    found.ok_or(Error::Corrupt { part: "parquet", what })
 }

@@ -83,6 +83,7 @@ impl Block {
             self.fetch_pages(fetch, &mut cost_of_rows)
         )?;
         cost.add(cost_of_rows);
+        let pages = pages.with_resources(&resources);
         let make = move |batches: Vec<RecordBatch>| match &batches[..] {
             [] => Ok(Spans::default()),
             [one] => restore(one, &resources),
@@ -150,7 +151,7 @@ fn push_rows(
         numbers("dropped_events_count")?,
         numbers("dropped_links_count")?,
     ];
-    let of_row = resources.indices_of(named(whole, "resource")?)?;
+    let of_row = column::<UInt32Array>(whole, "resource")?.values();
     let mut adopted: Vec<Option<u32>> = vec![None; resources.all.len()];
     for row in 0..whole.num_rows() {
         let index = of_row[row] as usize;

@@ -1,6 +1,6 @@
 //! Units of a block as batches: a block's answer to a scan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
@@ -23,7 +24,7 @@ use super::traces::trace_table;
 use super::zones::KeyScope;
 use crate::columns::{Batch, Projection, ScalarType, SpanColumn, TraceTable};
 use crate::failure::Failure;
-use crate::scan::{Attributes, Scan, ScanCost, SpanSource, Unit};
+use crate::scan::{Attributes, Scan, ScanCost, SpanSource, Then, Unit};
 use crate::store::keys::BlockObject;
 
 /// What a value takes when it is decoded, besides the texts: a number, or a code and a bit.
@@ -62,12 +63,16 @@ impl SpanSource for Block {
         Ok(wanted.map(|(_, column)| stored(column) + unit.rows * DECODED_BYTES).sum())
     }
 
-    async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
+    async fn read_for(
+        &self,
+        unit: &Unit,
+        scan: &Scan,
+        then: Then<Batch>,
+    ) -> Result<ScanCost, Failure> {
         let mut cost = ScanCost { units_read: 1, rows: unit.rows, ..ScanCost::default() };
-        let batch = self.batch(unit.index, &scan.projection, &mut cost).await;
-        let batch = batch.map_err(|error| self.unreadable(&error))?;
-        cost.traces = batch.traces.len() as u64;
-        Ok((batch, cost))
+        let traces = self.batch(unit.index, &scan.projection, &mut cost, then).await;
+        cost.traces = traces.map_err(|error| self.unreadable(&error))? as u64;
+        Ok(cost)
     }
 
     async fn read_some(
@@ -81,15 +86,17 @@ impl SpanSource for Block {
         Ok((batch.map_err(|error| self.unreadable(&error))?, cost))
     }
 
-    async fn read_attributes(
+    async fn read_attributes_for(
         &self,
         unit: &Unit,
         rows: &[u32],
         keys: &BTreeSet<String>,
-    ) -> Result<(Attributes, ScanCost), Failure> {
+        then: Then<Attributes>,
+    ) -> Result<ScanCost, Failure> {
         let mut cost = ScanCost::default();
-        let attributes = self.attributes_of(unit.index, rows, keys, &mut cost).await;
-        Ok((attributes.map_err(|error| self.unreadable(&error))?, cost))
+        let read = self.attributes_of(unit.index, rows, keys, &mut cost, then).await;
+        read.map_err(|error| self.unreadable(&error))?;
+        Ok(cost)
     }
 }
 
@@ -98,17 +105,21 @@ impl Block {
         Failure::internal(format!("block {}: {}", self.id, crate::failure::chain(error)))
     }
 
+    /// Hands a unit over, and tells how many traces it has.
     async fn batch(
         &self,
         unit: usize,
         projection: &Projection,
         cost: &mut ScanCost,
-    ) -> Result<Batch, Error> {
+        then: Then<Batch>,
+    ) -> Result<usize, Error> {
         let zone = &self.zones.units[unit];
         let tails = self.tails(cost).await?;
         if *projection == Projection::default() {
             let traces = self.trace_table(unit, cost).await?;
-            return Ok(Batch { traces, ..Batch::default() });
+            let count = traces.len();
+            self.cpu.run(move || then(Batch { traces, ..Batch::default() })).await;
+            return Ok(count);
         }
         let mask = self.mask(&tails.spans, projection);
         let first = zone.first_row_group as usize;
@@ -121,10 +132,15 @@ impl Block {
             selection: None,
         };
         let (resources, traces, pages) = self.beside_tables(unit, fetch, cost).await?;
+        let pages = pages.with_resources(&resources);
         let projection = projection.clone();
-        let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
-            Some(whole) => fill(&whole, &projection, traces, &resources),
-            None => Ok(Batch { traces, ..Batch::default() }),
+        let make = move |parts: Vec<RecordBatch>| {
+            let count = traces.len();
+            then(match joined_parts(&parts)? {
+                Some(whole) => fill(&whole, &projection, traces, &resources)?,
+                None => Batch { traces, ..Batch::default() },
+            });
+            Ok(count)
         };
         self.decoded(pages, make).await
     }
@@ -171,6 +187,7 @@ impl Block {
             selection: Some(selection),
         };
         let (resources, _, pages) = self.beside_tables(unit, fetch, cost).await?;
+        let pages = pages.with_resources(&resources);
         let (projection, traces) = (projection.clone(), traces.to_vec());
         let make = move |parts: Vec<RecordBatch>| {
             let traces = Arc::new(all.some(&traces));
@@ -189,7 +206,8 @@ impl Block {
         rows: &[u32],
         keys: &BTreeSet<String>,
         cost: &mut ScanCost,
-    ) -> Result<Attributes, Error> {
+        then: Then<Attributes>,
+    ) -> Result<(), Error> {
         let tails = self.tails(cost).await?;
         let first = self.zones.units[unit].first_row;
         let rows = rows.iter().map(|row| first + u64::from(*row)..first + u64::from(*row) + 1);
@@ -202,9 +220,12 @@ impl Block {
             row_groups,
             selection: Some(selection),
         };
-        let make = move |parts: Vec<RecordBatch>| match joined_parts(&parts)? {
-            Some(whole) => span_attributes(&whole, &projection.attributes),
-            None => Ok(Attributes::new()),
+        let make = move |parts: Vec<RecordBatch>| {
+            then(match joined_parts(&parts)? {
+                Some(whole) => span_attributes(&whole, &projection.attributes)?,
+                None => Attributes::new(),
+            });
+            Ok(())
         };
         self.fetch(fetch, cost, make).await
     }
@@ -299,6 +320,17 @@ impl Block {
 
     /// The leaves of `spans.parquet` that a projection needs.
     fn mask(&self, spans: &ArrowReaderMetadata, projection: &Projection) -> ProjectionMask {
+        let mut last = self.last_masks.0.lock();
+        if let Some((_, mask)) = last.iter().find(|(known, _)| known == projection) {
+            return mask.clone();
+        }
+        let mask = self.new_mask(spans, projection);
+        last.push_front((projection.clone(), mask.clone()));
+        last.truncate(LAST_MASKS);
+        mask
+    }
+
+    fn new_mask(&self, spans: &ArrowReaderMetadata, projection: &Projection) -> ProjectionMask {
         let wanted = Wanted::of(projection, |scope, key| {
             let found = self.catalog.find(scope, key);
             found.is_some_and(|key| self.zones.keys[key as usize].rest)
@@ -315,6 +347,13 @@ impl Block {
         ProjectionMask::leaves(schema, leaves)
     }
 }
+
+/// The leaves of the projections that were asked for last: the units of a query all have the same.
+#[derive(Default)]
+pub(super) struct LastMasks(Mutex<VecDeque<(Projection, ProjectionMask)>>);
+
+/// Of a search or a comparison at once.
+const LAST_MASKS: usize = 4;
 
 /// The rows of several row groups as one batch; none for none.
 fn joined_parts(parts: &[RecordBatch]) -> Result<Option<RecordBatch>, Error> {

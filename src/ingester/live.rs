@@ -10,7 +10,7 @@ use super::pinned::{LiveGroup, LiveIndex};
 use crate::columns::{Batch, Layout, RowRef, Spans, attributes_of, batch};
 use crate::failure::Failure;
 use crate::runtime::Cpu;
-use crate::scan::{Attributes, Need, Scan, ScanCost, SpanSource, Unit};
+use crate::scan::{Attributes, Need, Scan, ScanCost, SpanSource, Then, Unit, then};
 use crate::trace::TraceId;
 
 /// Rows of a unit: enough to make a batch worth while, few enough that the newest are answered soon.
@@ -72,9 +72,14 @@ impl SpanSource for LiveSource {
         Ok(unit.rows * (ROW_BYTES + columns as u64 * VALUE_BYTES))
     }
 
-    async fn read(&self, unit: &Unit, scan: &Scan) -> Result<(Batch, ScanCost), Failure> {
+    async fn read_for(
+        &self,
+        unit: &Unit,
+        scan: &Scan,
+        then: Then<Batch>,
+    ) -> Result<ScanCost, Failure> {
         let run = self.runs()[unit.index].clone();
-        Ok(self.batch(run.collect(), scan).await)
+        Ok(self.batch(run.collect(), scan, then).await)
     }
 
     async fn read_some(
@@ -85,41 +90,41 @@ impl SpanSource for LiveSource {
     ) -> Result<(Batch, ScanCost), Failure> {
         let first = self.runs()[unit.index].start;
         let traces = traces.iter().map(|trace| first + *trace as usize);
-        Ok(self.batch(traces.collect(), scan).await)
+        let (then, batch) = then(|batch| batch);
+        let cost = self.batch(traces.collect(), scan, then).await;
+        Ok((batch.take(), cost))
     }
 
-    async fn read_attributes(
+    async fn read_attributes_for(
         &self,
         unit: &Unit,
         rows: &[u32],
         keys: &BTreeSet<String>,
-    ) -> Result<(Attributes, ScanCost), Failure> {
+        then: Then<Attributes>,
+    ) -> Result<ScanCost, Failure> {
         let run = self.runs()[unit.index].clone();
         let (index, rows, keys) = (Arc::clone(&self.index), rows.to_vec(), keys.clone());
         let made = move || {
             let (chunks, layout) = index.layout(run);
-            attributes_of(&chunks, &layout, &rows, &keys)
+            then(attributes_of(&chunks, &layout, &rows, &keys));
         };
-        Ok((self.cpu.run(made).await, ScanCost::default()))
+        self.cpu.run(made).await;
+        Ok(ScanCost::default())
     }
 }
 
 impl LiveSource {
     /// Some traces, by their places among all.
-    async fn batch(&self, places: Vec<usize>, scan: &Scan) -> (Batch, ScanCost) {
+    async fn batch(&self, places: Vec<usize>, scan: &Scan, then: Then<Batch>) -> ScanCost {
         let (index, projection) = (Arc::clone(&self.index), scan.projection.clone());
         let made = move || {
             let (chunks, layout) = index.layout(places);
-            batch(&chunks, &layout, &projection)
+            let batch = batch(&chunks, &layout, &projection);
+            let (rows, traces) = (batch.rows() as u64, batch.traces.len() as u64);
+            then(batch);
+            ScanCost { rows, traces, units_read: 1, ..ScanCost::default() }
         };
-        let batch = self.cpu.run(made).await;
-        let cost = ScanCost {
-            rows: batch.rows() as u64,
-            traces: batch.traces.len() as u64,
-            units_read: 1,
-            ..ScanCost::default()
-        };
-        (batch, cost)
+        self.cpu.run(made).await
     }
 }
 

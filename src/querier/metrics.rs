@@ -12,7 +12,7 @@ use super::split::Group;
 use super::{Cost, MetricsAnswer, MetricsRequest, Querier, TagScope, refused};
 use crate::columns::{Batch, attributes_of, batch};
 use crate::failure::Failure;
-use crate::scan::{Attributes, Scan, ScanCost};
+use crate::scan::{Attributes, Scan, ScanCost, then};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
 use crate::traceql::{ComparedSpans, MetricsAsk, MetricsQuery, Observed, Partial, compile_metrics};
@@ -143,19 +143,22 @@ impl Querier {
     ) -> Result<(), Failure> {
         let Job { source, unit } = job;
         let _room = self.memory.take(source.bytes(&unit, &run.scan).await?).await;
-        let (batch, cost) = source.read(&unit, &run.scan).await?;
-        run.cost.lock().add_scan(cost);
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
-        let observe = move || shared.observe(&batch, &|id| !split.contains(&id.fold()));
-        let Observed::Compared(spans) = self.cpu.run(observe).await? else { return Ok(()) };
+        let observe = move |batch: Batch| shared.observe(&batch, &|id| !split.contains(&id.fold()));
+        let (observe, observed) = then(observe);
+        let cost = source.read_for(&unit, &run.scan, observe).await?;
+        run.cost.lock().add_scan(cost);
+        let Observed::Compared(spans) = observed.take()? else { return Ok(()) };
         let spans = Arc::new(spans);
         for keys in keys {
-            let (attributes, cost) = source.read_attributes(&unit, spans.rows(), keys).await?;
+            let (shared, compared) = (Arc::clone(run), Arc::clone(&spans));
+            let observe =
+                move |attributes: Attributes| shared.observe_attributes(&attributes, &compared);
+            let (observe, observed) = then(observe);
+            let cost = source.read_attributes_for(&unit, spans.rows(), keys, observe).await?;
             // The spans were counted before.
             run.cost.lock().inspected_bytes += cost.bytes;
-            let (shared, spans) = (Arc::clone(run), Arc::clone(&spans));
-            let observe = move || shared.observe_attributes(&attributes, &spans);
-            self.cpu.run(observe).await?;
+            observed.take()?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::{Cost, Querier, SearchAnswer, SearchRequest, refused};
 use crate::columns::Batch;
 use crate::failure::Failure;
 use crate::manifest::BlockEntry;
-use crate::scan::{Scan, ScanCost};
+use crate::scan::{Scan, ScanCost, then};
 use crate::tenant::TenantId;
 use crate::trace::TraceId;
 use crate::traceql::{Ask, Query, Rank, TraceMatch, compile};
@@ -181,16 +181,16 @@ impl Querier {
             return Ok(());
         }
         let room = self.memory.take(source.bytes(&unit, &run.first_look).await?).await;
-        let (batch, cost) = source.read(&unit, &run.first_look).await?;
-        run.cost.lock().add_scan(cost);
         let (shared, split) = (Arc::clone(run), Arc::clone(&sources.split));
-        let look = move || {
+        let (look, looked) = then(move |batch: Batch| {
             let found = shared.candidates(&batch, &|id| split.contains(&id.fold()));
             let rows: usize =
                 found.iter().map(|trace| batch.traces.rows(*trace as usize).len()).sum();
             (found, rows as u64)
-        };
-        let (traces, rows) = self.cpu.run(look).await;
+        });
+        let cost = source.read_for(&unit, &run.first_look, look).await?;
+        run.cost.lock().add_scan(cost);
+        let (traces, rows) = looked.take();
         drop(room);
         if traces.is_empty() {
             return Ok(());

@@ -9,6 +9,7 @@
 
 mod config;
 mod counters;
+mod folder;
 mod hedge;
 pub mod keys;
 mod open;
@@ -33,6 +34,7 @@ use object_store::ObjectStoreExt;
 use object_store::PutMode;
 use object_store::PutOptions;
 use object_store::PutPayload;
+use object_store::local::LocalFileSystem;
 
 pub use config::Azure;
 pub use config::Backend;
@@ -64,6 +66,8 @@ pub struct Store {
     retry: Retry,
     hedge: Hedge,
     counters: Arc<Counters>,
+    /// If it is a local folder: parts of its files are read without `objects`, and what lies between them is not read.
+    folder: Option<Arc<LocalFileSystem>>,
 }
 
 /// What [`Store::put_if_absent`] found.
@@ -151,7 +155,14 @@ impl Store {
 
     /// A store over any `objects`, not probed: for tests that put faults or counters in between.
     pub fn from_object_store(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, retry: Retry::default(), hedge: Hedge::default(), counters: Arc::default() }
+        let (retry, hedge, counters) = (Retry::default(), Hedge::default(), Arc::default());
+        Self { objects, retry, hedge, counters, folder: None }
+    }
+
+    fn from_folder(folder: LocalFileSystem) -> Self {
+        let folder = Arc::new(folder);
+        let objects = Arc::clone(&folder) as Arc<dyn ObjectStore>;
+        Self { folder: Some(folder), ..Self::from_object_store(objects) }
     }
 
     /// The same bucket and counters with other rules for trying again.
@@ -207,6 +218,9 @@ impl Store {
         ranges: &[Range<u64>],
         requests_max: usize,
     ) -> Result<Vec<Bytes>, Error> {
+        if let Some(folder) = &self.folder {
+            return self.get_ranges_of_file(folder, key, ranges).await;
+        }
         let joined = ranges::join(ranges, requests_max);
         // Owned ranges: a closure over borrowed ones makes the future not `Send` in general.
         let requests: Vec<_> =
@@ -214,6 +228,30 @@ impl Store {
         let bodies: Vec<Bytes> =
             futures::stream::iter(requests).buffered(ranges::PARALLEL_MAX).try_collect().await?;
         Ok(ranges.iter().map(|range| ranges::part(range, &joined, &bodies)).collect())
+    }
+
+    async fn get_ranges_of_file(
+        &self,
+        folder: &LocalFileSystem,
+        key: &Path,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, Error> {
+        let pieces = ranges::of_file(ranges);
+        if pieces.is_empty() {
+            return Ok(vec![Bytes::new(); ranges.len()]);
+        }
+        let (retry, count) = (&self.retry, &self.counters.get);
+        let wanted = &pieces;
+        let bodies = retry::run(retry, count, key, || async {
+            let bytes = wanted.iter().map(|piece| piece.end - piece.start).sum();
+            retry.within(bytes, folder::read(folder, key, wanted.clone())).await
+        })
+        .await?;
+        for (piece, body) in pieces.iter().zip(&bodies) {
+            count.add_bytes(body.len());
+            checked(key, piece, body)?;
+        }
+        Ok(ranges.iter().map(|range| ranges::part(range, &pieces, &bodies)).collect())
     }
 
     /// One part of an object. An empty range costs nothing.
@@ -235,11 +273,7 @@ impl Store {
         })
         .await?;
         count.add_bytes(bytes.len());
-        let found = bytes.len() as u64;
-        if found != range.end - range.start {
-            let Range { start, end } = range;
-            return Err(Error::Truncated { key: key.clone(), start, end, found });
-        }
+        checked(key, &range, &bytes)?;
         Ok(bytes)
     }
 
@@ -342,6 +376,16 @@ impl Store {
             Err(e) => Err(e),
         }
     }
+}
+
+/// # Errors
+/// When the bytes that were found of a range are not as many as it has.
+fn checked(key: &Path, range: &Range<u64>, bytes: &Bytes) -> Result<(), Error> {
+    let (Range { start, end }, found) = (range.clone(), bytes.len() as u64);
+    if found == end - start {
+        return Ok(());
+    }
+    Err(Error::Truncated { key: key.clone(), start, end, found })
 }
 
 fn bounded<T>(prefix: &Path, found: Vec<T>) -> Result<Vec<T>, Error> {

@@ -35,8 +35,11 @@ pub(super) async fn open(config: &Config) -> Result<Store, Error> {
     let Config { backend, local, s3, gcs, azure } = config;
     let retry = retry_of(config);
     let (objects, prefix_key, prefix): (Arc<dyn ObjectStore>, _, _) = match backend {
+        Backend::Local => {
+            let folder = open_local(local.clone()).await?;
+            return Ok(Store::from_folder(folder).with_retry(retry));
+        }
         Backend::Memory => (Arc::new(InMemory::new()), "backend", ""),
-        Backend::Local => (Arc::new(open_local(local.clone()).await?), "local.path", ""),
         Backend::S3 => (Arc::new(open_s3(s3)?), "s3.prefix", s3.prefix.as_str()),
         Backend::Gcs => (Arc::new(open_gcs(gcs)?), "gcs.prefix", gcs.prefix.as_str()),
         Backend::Azure => (Arc::new(open_azure(azure)?), "azure.prefix", azure.prefix.as_str()),

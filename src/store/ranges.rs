@@ -17,6 +17,9 @@ const REQUEST_BYTES: u64 = 512 << 10;
 /// Wider gaps are not read through for the sake of fewer requests.
 const FEW_GAP_MAX: u64 = 1 << 20;
 
+/// Wider gaps of a file are not read: past that copying costs more than another read.
+const FILE_GAP_MAX: u64 = 4 << 10;
+
 /// Ranges are not joined into more than this, so that large reads go in parallel.
 const JOINED_BYTES_MAX: u64 = 16 << 20;
 
@@ -37,6 +40,20 @@ pub(super) fn join(ranges: &[Range<u64>], requests_max: usize) -> Vec<Range<u64>
         }
     }
     joined
+}
+
+/// What to read of a file, sorted and without overlap: each of `ranges` is inside one.
+pub(super) fn of_file(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut pieces = without_overlap(ranges);
+    pieces.dedup_by(|next, last| {
+        let is_near =
+            next.start - last.end <= FILE_GAP_MAX && next.end - last.start <= JOINED_BYTES_MAX;
+        if is_near {
+            last.end = next.end;
+        }
+        is_near
+    });
+    pieces
 }
 
 /// The bytes that are wanted, each once, ascending.
@@ -146,9 +163,13 @@ mod tests {
             let (wanted, read) = (bytes(&without_overlap(&ranges)), bytes(&joined));
             prop_assert!(read <= wanted + wanted.max(REQUEST_BYTES), "{} for {}", read, wanted);
             let bodies: Vec<Bytes> = joined.iter().map(|r| r.clone().map(byte).collect()).collect();
+            let pieces = of_file(&ranges);
+            prop_assert!(pieces.is_sorted_by(|one, next| one.end + FILE_GAP_MAX < next.start));
+            let of_file: Vec<Bytes> = pieces.iter().map(|r| r.clone().map(byte).collect()).collect();
             for range in &ranges {
                 let wanted: Bytes = range.clone().map(byte).collect();
-                prop_assert_eq!(part(range, &joined, &bodies), wanted);
+                prop_assert_eq!(&part(range, &joined, &bodies), &wanted);
+                prop_assert_eq!(part(range, &pieces, &of_file), wanted);
             }
         }
     }

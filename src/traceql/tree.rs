@@ -1,55 +1,90 @@
 //! What the tree of a batch's traces says of each span: nested-set numbers, children, whether structural operators see it.
 
-use crate::columns::{Batch, Top};
+use std::cell::OnceCell;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// Numbers of the spans of a batch, by row.
+use arrow::buffer::ScalarBuffer;
+
+use crate::columns::{Batch, Top, TraceTable};
+
+/// The tree of each trace of a batch, by row.
 pub(super) struct Tree {
-    left: Vec<u32>,
-    /// Whether structural operators relate the span.
+    parent_delta: ScalarBuffer<i32>,
+    subtree: ScalarBuffer<i32>,
+    top: ScalarBuffer<u8>,
+    /// Whether structural operators relate the span; empty if they relate all.
     related: Vec<bool>,
-    parent_delta: Vec<u32>,
-    subtree: Vec<u32>,
+    traces: Arc<TraceTable>,
+    /// Seldom asked for.
+    numbers: OnceCell<Numbers>,
+}
+
+/// Numbers of the spans of a batch.
+struct Numbers {
+    left: Vec<u32>,
     child_count: Vec<u32>,
 }
 
 impl Tree {
-    /// With `rootless` spans under any top are related, not only those under a root. Linear in the rows.
+    /// With `rootless` spans under any top are related, not only those under a root. Linear in the tops.
     pub(super) fn of(batch: &Batch, rootless: bool) -> Self {
-        let rows = batch.rows();
-        let unsigned = |numbers: &[i32]| -> Vec<u32> {
-            numbers.iter().map(|number| number.unsigned_abs()).collect()
-        };
-        let parent_delta = unsigned(&batch.tree.parent_delta);
-        let subtree = unsigned(&batch.tree.subtree);
         let mut tree = Self {
-            left: vec![0; rows],
-            related: vec![false; rows],
-            parent_delta,
-            subtree,
-            child_count: vec![0; rows],
+            parent_delta: batch.tree.parent_delta.clone(),
+            subtree: batch.tree.subtree.clone(),
+            top: batch.tree.top.clone(),
+            related: Vec::new(),
+            traces: Arc::clone(&batch.traces),
+            numbers: OnceCell::new(),
         };
-        for trace in 0..batch.traces.len() {
-            tree.number(batch, batch.traces.rows(trace), rootless);
+        if !rootless {
+            let mut related = vec![false; batch.rows()];
+            for trace in 0..batch.traces.len() {
+                tree.relate(batch.traces.rows(trace), &mut related);
+            }
+            tree.related = related;
         }
         tree
     }
 
-    fn number(&mut self, batch: &Batch, rows: std::ops::Range<usize>, rootless: bool) {
+    /// Marks the spans of a trace that are under roots: each top is followed by all that descend from it.
+    fn relate(&self, rows: Range<usize>, related: &mut [bool]) {
+        let mut top = rows.start;
+        while top < rows.end {
+            let next = (self.last_row(top) + 1).min(rows.end);
+            if self.top[top] == Top::Root as u8 {
+                related[top..next].fill(true);
+            }
+            top = next;
+        }
+    }
+
+    fn numbers(&self) -> &Numbers {
+        self.numbers.get_or_init(|| {
+            let rows = self.parent_delta.len();
+            let mut numbers = Numbers { left: vec![0; rows], child_count: vec![0; rows] };
+            for trace in 0..self.traces.len() {
+                self.number(self.traces.rows(trace), &mut numbers);
+            }
+            numbers
+        })
+    }
+
+    fn number(&self, rows: Range<usize>, into: &mut Numbers) {
         let mut depth = vec![0_u32; rows.len()];
         // Spans under roots that came before, and whether the current top is a root.
         let (mut numbered, mut under_root) = (0_u32, false);
         let first = rows.start;
         for row in rows {
-            let delta = self.parent_delta[row] as usize;
-            if delta == 0 {
-                under_root = batch.tree.top[row] == Top::Root as u8;
-            } else {
-                depth[row - first] = depth[row - first - delta] + 1;
-                self.child_count[row - delta] += 1;
+            match self.parent_row(row) {
+                None => under_root = self.top[row] == Top::Root as u8,
+                Some(parent) => {
+                    depth[row - first] = depth[parent - first] + 1;
+                    into.child_count[parent] += 1;
+                }
             }
-            self.related[row] = under_root || rootless;
             if under_root {
-                self.left[row] = 2 * numbered - depth[row - first] + 1;
+                into.left[row] = 2 * numbered - depth[row - first] + 1;
                 numbered += 1;
             }
         }
@@ -57,14 +92,14 @@ impl Tree {
 
     /// 0 for a span that is not under a root.
     pub(super) fn left(&self, row: usize) -> i64 {
-        i64::from(self.left[row])
+        i64::from(self.numbers().left[row])
     }
 
     /// 0 for a span that is not under a root.
     pub(super) fn right(&self, row: usize) -> i64 {
         match self.left(row) {
             0 => 0,
-            left => left + 2 * i64::from(self.subtree[row]) + 1,
+            left => left + 2 * i64::from(self.subtree[row].unsigned_abs()) + 1,
         }
     }
 
@@ -78,27 +113,27 @@ impl Tree {
     }
 
     pub(super) fn child_count(&self, row: usize) -> u32 {
-        self.child_count[row]
+        self.numbers().child_count[row]
     }
 
     pub(super) fn parent_row(&self, row: usize) -> Option<usize> {
         match self.parent_delta[row] {
             0 => None,
-            delta => Some(row - delta as usize),
+            delta => Some(row - delta.unsigned_abs() as usize),
         }
     }
 
     /// The last descendant's row; the row itself if there are none.
     pub(super) fn last_row(&self, row: usize) -> usize {
-        row + self.subtree[row] as usize
+        row + self.subtree[row].unsigned_abs() as usize
     }
 
     pub(super) fn is_related(&self, row: usize) -> bool {
-        self.related[row]
+        self.related.is_empty() || self.related[row]
     }
 
     /// Whether it is one of the roots of its trace, which are siblings of each other.
     pub(super) fn is_root(&self, row: usize) -> bool {
-        self.left[row] != 0 && self.parent_delta[row] == 0
+        self.parent_delta[row] == 0 && self.top[row] == Top::Root as u8
     }
 }

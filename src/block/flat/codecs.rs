@@ -132,60 +132,6 @@ impl Codec<bool> for Bits {
     }
 }
 
-/// Numbers of which each is told once; the values are places in [`Keys::finish`].
-#[derive(Default)]
-pub(super) struct Keys {
-    all: Vec<u64>,
-    /// How many of them are the dictionary's.
-    entries: usize,
-}
-
-impl Keys {
-    pub(super) fn finish(self) -> Vec<u64> {
-        self.all
-    }
-}
-
-impl Codec<i32> for Keys {
-    fn empty(&self) -> i32 {
-        0
-    }
-
-    fn dictionary(&mut self, page: Vec<u8>, count: usize) -> Option<()> {
-        // What is there already came before any code: codes count from the dictionary's first entry.
-        if !self.all.is_empty() {
-            return None;
-        }
-        let page = page.get(..count.checked_mul(8)?)?;
-        self.all.extend(page.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)));
-        self.entries = count;
-        Some(())
-    }
-
-    fn values(
-        &mut self,
-        encoding: Encoding,
-        page: &[u8],
-        count: usize,
-        into: &mut Vec<i32>,
-    ) -> Option<()> {
-        let first = into.len();
-        if is_by_dictionary(encoding) {
-            packed::codes(page, count, into, |code| low(code).cast_signed())?;
-            return are_codes(&into[first..], self.entries).then_some(());
-        }
-        let known = self.all.len();
-        let mut plain = Plain::new(u64::from_le_bytes, i64::cast_unsigned);
-        plain.values(encoding, page, count, &mut self.all)?;
-        into.extend(i32::try_from(known).ok()?..i32::try_from(self.all.len()).ok()?);
-        Some(())
-    }
-
-    fn settle(&mut self, _: &mut [i32], _: &Marks, _: usize) -> Option<()> {
-        Some(())
-    }
-}
-
 fn are_codes(codes: &[i32], entries: usize) -> bool {
     let past = codes.iter().map(|code| code.cast_unsigned()).max();
     past.is_none_or(|most| (most as usize) < entries)

@@ -1,6 +1,11 @@
 //! Columns of all kinds and encodings, as the Parquet crate reads them.
 
-use arrow::array::{Array, Float64Array, Int64Array, RecordBatch, UInt8Array, UInt32Array};
+use std::ops::Range;
+
+use arrow::array::{
+    Array, BinaryArray, Float64Array, Int64Array, ListArray, RecordBatch, StructArray, UInt8Array,
+    UInt32Array, UInt64Array,
+};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema};
 use arrow::util::display::array_value_to_string;
@@ -16,6 +21,7 @@ use parquet::schema::types::ColumnPath;
 use proptest::prelude::*;
 
 use super::super::fetch::decode;
+use super::super::nested::{list_of, rest_fields};
 use super::super::pages::Pages;
 use super::super::plan::GroupPlan;
 use super::*;
@@ -28,6 +34,28 @@ fn text_array(values: &[Option<i64>], length: usize) -> ArrayRef {
     let texts = values.iter().map(|value| value.map(|value| format!("{value:0length$}")));
     let texts: Vec<Option<String>> = texts.collect();
     Arc::new(texts.iter().map(Option::as_deref).collect::<DictionaryArray<Int32Type>>())
+}
+
+/// None to three entries in each row, of few keys and types, with values that hardly repeat.
+fn lists(values: &[Option<i64>]) -> ArrayRef {
+    let count = |value: &Option<i64>| value.map_or(0, |value| value.rem_euclid(4));
+    let entries: Vec<i64> = values
+        .iter()
+        .flat_map(|value| (0..count(value)).map(|at| value.unwrap_or(0).wrapping_add(at)))
+        .collect();
+    let keys: Vec<String> = entries.iter().map(|of| format!("k{}", of.rem_euclid(7))).collect();
+    let keys: DictionaryArray<Int32Type> = keys.iter().map(|key| Some(key.as_str())).collect();
+    let kinds = entries.iter().map(|of| u8::try_from(of.rem_euclid(24)).unwrap());
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(keys),
+        Arc::new(UInt8Array::from_iter_values(kinds)),
+        Arc::new(BinaryArray::from_iter_values(entries.iter().map(|of| format!("{of:050}")))),
+    ];
+    let items = StructArray::try_new(rest_fields().into(), columns, None).unwrap();
+    let DataType::List(element) = list_of(rest_fields()) else { unreachable!("a list") };
+    let lengths = values.iter().map(|value| usize::try_from(count(value)).unwrap());
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Arc::new(ListArray::try_new(element, offsets, Arc::new(items), None).unwrap())
 }
 
 #[expect(
@@ -59,6 +87,7 @@ fn batch(values: &[Option<i64>]) -> RecordBatch {
         ("id", Arc::new(FixedSizeBinaryArray::try_new(8, ids.into(), None).unwrap())),
         ("word", text_array(&few, 1)),
         ("text", text_array(values, 30)),
+        ("attributes_rest", lists(values)),
     ];
     let field = |(name, array): &(&str, ArrayRef)| {
         Field::new(*name, array.data_type().clone(), array.null_count() > 0)
@@ -105,8 +134,10 @@ fn ours(object: &Bytes, selection: Option<RowSelection>) -> Vec<RecordBatch> {
     let schema = metadata.parquet_schema();
     let columns: Vec<usize> = (0..schema.num_columns()).collect();
     for column in &columns {
-        let field = metadata.schema().field(*column);
-        assert!(Flat::of(&schema.column(*column), field.data_type()).is_some(), "{field}");
+        let field = metadata.schema().field(schema.get_column_root_idx(*column));
+        let is_ours = Flat::of(&schema.column(*column), field.data_type()).is_some()
+            || *field.data_type() == RestLeaves::data_type();
+        assert!(is_ours, "{field}");
     }
     let groups: Vec<usize> = (0..metadata.metadata().num_row_groups()).collect();
     let plans = GroupPlan::all(metadata.metadata(), &columns, &groups, selection).unwrap();
@@ -115,7 +146,7 @@ fn ours(object: &Bytes, selection: Option<RowSelection>) -> Vec<RecordBatch> {
     let mut parts = parts.map(|range| object.slice(place(range.start)..place(range.end)));
     let pages = |plan| (Pages::of(metadata.metadata(), plan, &mut parts), plan);
     let pages = plans.iter().map(pages).collect();
-    decode(&metadata, &columns, pages).unwrap()
+    decode(&metadata, &columns, pages, None).unwrap()
 }
 
 fn theirs(object: &Bytes, selection: Option<RowSelection>) -> RecordBatch {

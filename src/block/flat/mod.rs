@@ -1,17 +1,17 @@
-//! Columns with one value or none in each row, decoded straight from their pages into arrays.
+//! Columns with one value or none in each row, and `attributes_rest`, decoded straight from their pages into arrays.
 //!
 //! The Parquet crate decodes the others. Here a page costs one pass over its levels and one over its values, dictionaries are told as they are
 //! stored, and of selected rows only the values are kept: a page in which none of them has one is not decoded.
 
 mod codecs;
+mod lists;
 mod validity;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Int32Array,
-    PrimitiveArray, StringArray, UInt64Array,
+    PrimitiveArray, StringArray, UInt32Array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{
@@ -23,12 +23,11 @@ use parquet::schema::types::ColumnDescriptor;
 use super::Error;
 use super::arrays::dictionary_of;
 use super::pages::{Chunk, damaged};
-use codecs::{Bits, Codec, Keys, Plain, Texts};
+use super::resources::ResourceTable;
+use codecs::{Bits, Codec, Plain, Texts};
+pub(super) use lists::RestLeaves;
 pub(super) use validity::Selected;
 use validity::Validity;
-
-/// Its values are keys of a table, and few: it is told as a dictionary.
-const KEYS: &str = "resource";
 
 /// How the values of a column are decoded, and what they become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +42,8 @@ pub(super) enum Flat {
     Id8,
     Id16,
     Text,
-    Key,
+    /// Keys of resources, told as their places in a table.
+    Resource,
 }
 
 impl Flat {
@@ -60,7 +60,6 @@ impl Flat {
             (Type::INT32, DataType::UInt32) => Self::U32,
             (Type::INT32, DataType::UInt8) => Self::U8,
             (Type::INT64, DataType::Int64) => Self::I64,
-            (Type::INT64, DataType::UInt64) if column.name() == KEYS => Self::Key,
             (Type::INT64, DataType::UInt64) => Self::U64,
             (Type::DOUBLE, DataType::Float64) => Self::F64,
             (Type::BOOLEAN, DataType::Boolean) => Self::Bool,
@@ -75,7 +74,7 @@ impl Flat {
     pub(super) fn data_type(self) -> DataType {
         match self {
             Self::I32 => DataType::Int32,
-            Self::U32 => DataType::UInt32,
+            Self::U32 | Self::Resource => DataType::UInt32,
             Self::U8 => DataType::UInt8,
             Self::I64 => DataType::Int64,
             Self::U64 => DataType::UInt64,
@@ -84,11 +83,11 @@ impl Flat {
             Self::Id8 => DataType::FixedSizeBinary(8),
             Self::Id16 => DataType::FixedSizeBinary(16),
             Self::Text => dictionary_of(DataType::Utf8),
-            Self::Key => dictionary_of(DataType::UInt64),
         }
     }
 
-    /// The selected rows of a chunk (`None`: all of them). `None` if none of them has a value. `plain` is room for a page.
+    /// The selected rows of a chunk (`None`: all of them). `None` if none of them has a value. `resources` are those that keys are of, `plain` is
+    /// room for a page.
     ///
     /// # Errors
     /// When a page is damaged.
@@ -96,6 +95,7 @@ impl Flat {
         self,
         chunk: &Chunk,
         selected: Option<&Selected<'_>>,
+        resources: Option<&ResourceTable>,
         plain: &mut Vec<u8>,
     ) -> Result<Option<ArrayRef>, Error> {
         let read = &mut Reader { chunk, selected, plain };
@@ -117,10 +117,13 @@ impl Flat {
             Self::Id8 => read.ids::<8>(),
             Self::Id16 => read.ids::<16>(),
             Self::Text => read.texts(),
-            Self::Key => read.keys(),
+            Self::Resource => read.resources(resources),
         }
     }
 }
+
+/// Not a place in any table.
+const NO_RESOURCE: u32 = u32::MAX;
 
 /// The pages of a chunk, and the rows that are wanted of it: all of them, if none are selected.
 struct Reader<'a> {
@@ -175,12 +178,16 @@ impl Reader<'_> {
         Ok(Some(Arc::new(DictionaryArray::try_new(keys, Arc::new(texts))?)))
     }
 
-    fn keys(&mut self) -> Result<Option<ArrayRef>, Error> {
-        let mut codec = Keys::default();
-        let Some(Cells { values, nulls }) = self.cells(&mut codec)? else { return Ok(None) };
-        let keys = Int32Array::new(values.into(), nulls);
-        let all = UInt64Array::from(codec.finish());
-        Ok(Some(Arc::new(DictionaryArray::try_new(keys, Arc::new(all))?)))
+    /// A key is looked up once for each time that it is stored: mostly that is once in a row group.
+    fn resources(&mut self, table: Option<&ResourceTable>) -> Result<Option<ArrayRef>, Error> {
+        let place = |key: u64| table.and_then(|table| table.index_of(key)).unwrap_or(NO_RESOURCE);
+        let of = |bytes| place(u64::from_le_bytes(bytes));
+        let cells = self.cells(&mut Plain::new(of, |key| place(key.cast_unsigned())))?;
+        let Some(Cells { values, nulls }) = cells else { return Ok(None) };
+        if values.contains(&NO_RESOURCE) {
+            return Err(damaged("a span names a resource that is not there"));
+        }
+        Ok(Some(Arc::new(UInt32Array::new(values.into(), nulls))))
     }
 
     /// Decodes the pages that have wanted rows. `None` if none of these has a value.
@@ -192,25 +199,21 @@ impl Reader<'_> {
         let (mut has_dictionary, mut ranges) = (false, Vec::new());
         for slot in chunk.slots() {
             let page_rows = slot.rows();
-            match selected {
-                None => {
-                    ranges.clear();
-                    ranges.push(0..page_rows.len());
-                }
-                Some(selected) => {
-                    ranges.clear();
-                    ranges.extend(selected.of_page(&page_rows));
-                }
-            }
-            if ranges.is_empty() {
+            let wanted = selected.map_or(page_rows.len(), |s| s.count_of_page(&page_rows));
+            if wanted == 0 {
                 continue;
             }
             let page = chunk.page(slot, plain)?;
             let there = Validity::of(chunk.is_optional(), page.bytes, page_rows.len());
             let (there, bytes) = there.ok_or(damaged("the levels of a page are cut short"))?;
             if selected.is_some_and(|selected| !there.meets(selected, page_rows.start)) {
-                valid.pass(ranges.iter().map(Range::len).sum());
+                valid.pass(wanted);
                 continue;
+            }
+            ranges.clear();
+            match selected {
+                None => ranges.push(0..page_rows.len()),
+                Some(selected) => ranges.extend(selected.of_page(&page_rows)),
             }
             let before = valid.len();
             if there.mark(&ranges, &mut valid) == 0 {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 
-use super::super::levels::{self, Same};
+use super::super::levels;
 
 /// Which rows of a page have a value.
 pub(super) enum Validity {
@@ -31,13 +31,25 @@ impl<'a> Selected<'a> {
         let end = ranges.last().map_or(0, |range| range.end);
         let mut bits = vec![0; end.div_ceil(64) + 1];
         for range in ranges {
-            put(&mut bits, range.start, range.len(), |_| u64::MAX);
+            levels::put(&mut bits, range.start, range.len(), None);
         }
         Self { ranges, bits }
     }
 
     pub(super) fn len(&self) -> usize {
         self.ranges.iter().map(Range::len).sum()
+    }
+
+    /// How many rows of a page are wanted.
+    pub(super) fn count_of_page(&self, rows: &Range<usize>) -> usize {
+        if !rows.start.is_multiple_of(64) {
+            return self.of_page(rows).map(|range| range.len()).sum();
+        }
+        let words = self.bits.get(rows.start / 64..).unwrap_or_default();
+        let (whole, rest) = (rows.len() / 64, rows.len() % 64);
+        let count: u32 = words.iter().take(whole).map(|word| word.count_ones()).sum();
+        let last = words.get(whole).map_or(0, |word| word & !(u64::MAX << rest));
+        (count + last.count_ones()) as usize
     }
 
     /// The wanted rows of a page, counted from its first.
@@ -69,22 +81,7 @@ impl Validity {
             return Some((Self::All(rows), page));
         }
         let mut words = Vec::new();
-        let (mut place, mut set) = (0, 0);
-        let rest = levels::optional(page, rows, |same, count| {
-            if words.is_empty() && count < rows {
-                words.resize(rows.div_ceil(64), 0_u64);
-            }
-            match same {
-                Same::All(false) => {}
-                Same::All(true) if words.is_empty() => set += count,
-                Same::All(true) => set += put(&mut words, place, count, |_| u64::MAX),
-                Same::Bits(bits) => {
-                    words.resize(rows.div_ceil(64), 0);
-                    set += put(&mut words, place, count, |at| word(bits, at));
-                }
-            }
-            place += count;
-        })?;
+        let (set, rest) = levels::optional(page, rows, &mut words)?;
         let validity = match set {
             0 => Self::None,
             set if set == rows => Self::All(rows),
@@ -107,6 +104,31 @@ impl Validity {
             Self::All(rows) => *rows,
             Self::None => 0,
             Self::Some { count, .. } => *count,
+        }
+    }
+
+    /// Whether each of 64 rows has one, from row `64 * word` on; past the end anything.
+    pub(super) fn bits(&self, word: usize) -> u64 {
+        match self {
+            Self::All(_) => u64::MAX,
+            Self::None => 0,
+            Self::Some { words, .. } => words.get(word).copied().unwrap_or_default(),
+        }
+    }
+
+    /// How many rows before this one have a value.
+    pub(super) fn rank(&self, row: usize) -> usize {
+        match self {
+            Self::All(_) => row,
+            Self::None => 0,
+            Self::Some { words, ranks, count } => {
+                match (words.get(row / 64), ranks.get(row / 64)) {
+                    (Some(word), Some(rank)) => {
+                        (rank + (word & !(u64::MAX << (row % 64))).count_ones()) as usize
+                    }
+                    _ => *count,
+                }
+            }
         }
     }
 
@@ -189,36 +211,16 @@ fn spread_word<V: Copy>(bits: u64, count: usize, from: &[V], empty: V, into: &mu
     }
 }
 
-/// Sets `count` bits from `place` on as `bits` says for each 64 of them, and tells how many are set.
-fn put(words: &mut [u64], place: usize, count: usize, bits: impl Fn(usize) -> u64) -> usize {
-    let mut set = 0;
-    for at in (0..count).step_by(64) {
-        let taken = (count - at).min(64);
-        let bits = bits(at) & u64::MAX >> (64 - taken);
-        let (word, offset) = ((place + at) / 64, (place + at) % 64);
-        words[word] |= bits << offset;
-        if offset + taken > 64 {
-            words[word + 1] |= bits >> (64 - offset);
-        }
-        set += bits.count_ones() as usize;
-    }
-    set
-}
-
-/// The 64 bits from bit `at` on, which begins a byte; zeros past the end. Mostly a run has eight.
-fn word(bits: &[u8], at: usize) -> u64 {
-    match &bits[at / 8..] {
-        [one] => u64::from(*one),
-        from => match from.first_chunk::<8>() {
-            Some(word) => u64::from_le_bytes(*word),
-            None => from.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        },
-    }
-}
-
 impl Marks {
     pub(super) fn len(&self) -> usize {
         self.rows
+    }
+
+    /// Appends rows with a value.
+    pub(super) fn set(&mut self, rows: usize) {
+        for at in (0..rows).step_by(64) {
+            self.push(u64::MAX, (rows - at).min(64));
+        }
     }
 
     /// Appends rows without a value.

@@ -71,8 +71,11 @@ impl Node {
     }
 
     /// The series of the expression, given those of each function.
-    pub(super) fn series(&self, functions: &[Vec<Row>]) -> Vec<Row> {
-        match self.side(functions) {
+    pub(super) fn series(&self, mut functions: Vec<Vec<Row>>) -> Vec<Row> {
+        if let Self::Function { function, second } = self {
+            return run_all(second, functions.swap_remove(*function));
+        }
+        match self.side(&functions) {
             Side::Series(rows) => rows,
             Side::Number { .. } => unreachable!("a number alone is no query"),
         }
@@ -89,8 +92,12 @@ impl Node {
                 (computed(*op, lhs.side(functions), rhs.side(functions)), second)
             }
         };
-        Side::Series(second.iter().fold(rows, |rows, stage| second::run(stage, rows)))
+        Side::Series(run_all(second, rows))
     }
+}
+
+fn run_all(stages: &[SecondStage], rows: Vec<Row>) -> Vec<Row> {
+    stages.iter().fold(rows, |rows, stage| second::run(stage, rows))
 }
 
 fn computed(op: BinaryOp, lhs: Side, rhs: Side) -> Vec<Row> {

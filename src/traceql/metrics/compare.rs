@@ -15,7 +15,7 @@ use super::super::value::Val;
 use super::picked::{Coded, Known, Picked, narrow};
 use super::second::Row;
 use super::tally::{Counts, Tally};
-use crate::columns::{Batch, Projection, Resource, SpanColumn};
+use crate::columns::{AttributeValues, Batch, Projection, Resource, SpanColumn};
 use crate::trace::Value;
 
 /// What every span has besides its attributes.
@@ -94,10 +94,12 @@ impl Comparison {
             |start: u64| self.window.is_none_or(|(after, until)| after < start && start <= until);
         let side = |row: &u32| {
             let row = *row as usize;
-            u8::from(selected.value(row) && is_within(rows.batch.start[row]))
+            u32::from(selected.value(row) && is_within(rows.batch.start[row]))
         };
-        let sides = picked.rows.iter().map(side).collect();
-        ComparedSpans { picked, sides }
+        let place = |(row, slot): (&u32, &u32)| slot * 2 + side(row);
+        let places: Vec<u32> = picked.rows.iter().zip(&picked.slots).map(place).collect();
+        let width = places.iter().max().map_or(0, |place| *place as usize + 1).next_multiple_of(2);
+        ComparedSpans { rows: picked.rows, places, width }
     }
 
     pub(super) fn finish(&self, compared: &Compared, slots: usize) -> Vec<Row> {
@@ -125,25 +127,29 @@ impl Comparison {
 /// The spans of a batch that are compared, each on its side.
 #[derive(Debug)]
 pub struct ComparedSpans {
-    picked: Picked,
-    /// 1 if it is selected.
-    sides: Vec<u8>,
+    rows: Vec<u32>,
+    /// Of each span: twice its slot, and one more if it is selected.
+    places: Vec<u32>,
+    /// More than any place, and even.
+    width: usize,
 }
 
 impl ComparedSpans {
     /// Their rows in the batch, ascending.
     pub fn rows(&self) -> &[u32] {
-        &self.picked.rows
+        &self.rows
     }
 
-    /// Calls `each` with every code that a span has, and its spans by side.
-    fn count(&self, codes: &[u32], count: usize, mut each: impl FnMut(usize, &[Counts; 2])) {
-        let Picked { slots, .. } = &self.picked;
-        let width = slots.iter().max().map_or(0, |slot| *slot as usize + 1) * 2;
-        let spans = codes.iter().zip(slots).zip(&self.sides);
-        let place = |((code, slot), side): ((&u32, &u32), &u8)| {
-            *code as usize * width + *slot as usize * 2 + usize::from(*side)
-        };
+    /// Calls `each` with every code of some spans, and how many of them have it by side. `codes` are below `count`, `places` those of the spans.
+    fn count(
+        &self,
+        (codes, places): (&[u32], &[u32]),
+        count: usize,
+        mut each: impl FnMut(usize, &[Counts; 2]),
+    ) {
+        let width = self.width;
+        let spans = codes.iter().zip(places);
+        let place = |(code, place): (&u32, &u32)| *code as usize * width + *place as usize;
         let mut counted: Vec<(usize, u64)> = Vec::new();
         if count.saturating_mul(width) <= codes.len().saturating_mul(CELLS_PER_SPAN) {
             let mut cells = vec![0_u64; count * width];
@@ -183,9 +189,9 @@ impl Compared {
         let batch = rows.batch;
         let service = Attribute::Named { scope: Scope::Resource, name: SERVICE_NAME.to_owned() };
         self.add_field(rows, split, &service, max)?;
-        let (codes, resources) = resources(batch, &split.picked.rows);
+        let (codes, resources) = resources(batch, &split.rows);
         let mut written: HashMap<(Scope, &str), String, FixedState> = HashMap::default();
-        split.count(&codes, resources.len(), |code, counts| {
+        split.count((&codes, &split.places), resources.len(), |code, counts| {
             let view = resources[code].view();
             for (scope, attributes) in [
                 (Scope::Resource, &view.attributes),
@@ -200,7 +206,12 @@ impl Compared {
                         Attribute::Named { scope, name: name.clone() }.to_string()
                     });
                     let value = Val::of_value(value).canonical();
-                    self.values += tally(&mut self.tallies, key).add(&value, counts);
+                    if value.is_nil() {
+                        continue;
+                    }
+                    let tally = tally(&mut self.tallies, key);
+                    tally.add_all(counts);
+                    self.values += tally.add(&value, counts);
                 }
             }
         });
@@ -218,27 +229,48 @@ impl Compared {
         field: &Attribute,
         max: usize,
     ) -> Result<(), EvalError> {
-        self.add_coded(&Coded::of(rows, field, &split.picked.rows), split, field, max)
+        self.add_coded((&Coded::of(rows, field, &split.rows), &split.places), split, field, max)
     }
 
-    /// Counts the values of a field, of which there is one for each of the spans.
+    /// Counts the values of an attribute, of which there is one or none for each of the spans.
     ///
     /// # Errors
     /// If there are too many distinct values for `max` samples.
-    pub(super) fn add_coded(
+    pub(super) fn add_attribute(
         &mut self,
-        coded: &Coded<'_>,
+        (name, attribute): (&str, &AttributeValues),
+        split: &ComparedSpans,
+        max: usize,
+    ) -> Result<(), EvalError> {
+        let field = Attribute::Named { scope: Scope::Span, name: name.to_owned() };
+        let (spans, coded) = Coded::of_attribute(attribute, split.rows.len());
+        let places: Vec<u32> = spans.iter().map(|span| split.places[*span as usize]).collect();
+        self.add_coded((&coded, &places), split, &field, max)
+    }
+
+    /// Counts the values of a field on spans in some places.
+    fn add_coded(
+        &mut self,
+        (Coded { codes, values }, places): (&Coded<'_>, &[u32]),
         split: &ComparedSpans,
         field: &Attribute,
         max: usize,
     ) -> Result<(), EvalError> {
-        let Coded { codes, values } = coded;
         if values.iter().all(Val::is_nil) {
             return Ok(());
         }
         let tally = tally(&mut self.tallies, &field.to_string());
+        // All spans that have a value, whichever, are counted once.
+        let mut all = vec![0_u64; split.width];
+        for (code, place) in codes.iter().zip(places) {
+            all[*place as usize] += u64::from(!values[*code as usize].is_nil());
+        }
+        tally.add_all(&counts_of(all.into_iter().enumerate()));
         let mut fresh = 0;
-        split.count(codes, values.len(), |code, counts| fresh += tally.add(&values[code], counts));
+        let of_codes = (&codes[..], places);
+        split.count(of_codes, values.len(), |code, counts| {
+            fresh += tally.add(&values[code], counts);
+        });
         self.values += fresh;
         self.check(max)
     }
@@ -260,6 +292,15 @@ impl Compared {
         }
         self.check(max)
     }
+}
+
+/// Counts by place as counts by side and slot.
+fn counts_of(by_place: impl Iterator<Item = (usize, u64)>) -> [Counts; 2] {
+    let mut counts = <[Counts; 2]>::default();
+    for (place, count) in by_place.filter(|(_, count)| *count > 0) {
+        counts[place % 2].add(narrow(place / 2), count);
+    }
+    counts
 }
 
 /// What is known of an attribute.

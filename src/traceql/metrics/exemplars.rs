@@ -81,10 +81,16 @@ impl Exemplars {
         if self.parts == 0 {
             return;
         }
-        for (index, (row, slot)) in picked.rows.iter().zip(&picked.slots).enumerate() {
-            let part = self.part_of_slot[*slot as usize] as usize;
-            let place = series[index] as usize * self.parts + part;
-            let start = rows.batch.start[*row as usize];
+        let starts = &rows.batch.start[..];
+        let spans = picked.rows.iter().zip(&picked.slots).zip(series);
+        // Neighbours are mostly in one slot.
+        let (mut part_of, mut part) = (u32::MAX, 0);
+        for (index, ((row, slot), series)) in spans.enumerate() {
+            if part_of != *slot {
+                (part_of, part) = (*slot, self.part_of_slot[*slot as usize] as usize);
+            }
+            let place = *series as usize * self.parts + part;
+            let start = starts[*row as usize];
             if self.starts[place] < start {
                 continue;
             }

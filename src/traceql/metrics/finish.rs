@@ -2,8 +2,8 @@
 
 use traceql_grammar::ast::MetricsOp;
 
-use super::cells::{Cells, Grid};
-use super::exemplars::{Candidate, is_kept};
+use super::cells::{Buckets, Cells, Grid};
+use super::exemplars::{Candidate, Exemplars, is_kept};
 use super::function::{Aggregate, Grouped};
 use super::groups::Labels;
 use super::quantile::{bucket, bucket_max, quantile};
@@ -12,35 +12,39 @@ use super::slots::Slots;
 use super::{Exemplar, Series};
 use crate::trace::Value;
 
+/// The labels of the series, and their exemplars.
+type Of<'a> = (Vec<Labels>, &'a Exemplars);
+
 /// The series of a function, unsorted.
-pub(super) fn rows(aggregate: &Aggregate, grouped: &Grouped, slots: &Slots) -> Vec<Row> {
+pub(super) fn rows(aggregate: &Aggregate, grouped: Grouped, slots: &Slots) -> Vec<Row> {
     let per_unit = aggregate.per_unit;
-    match &grouped.cells {
+    let Grouped { groups, cells, exemplars } = grouped;
+    let of = (groups.into_labels(), &exemplars);
+    match &cells {
         Cells::Counts(counts) => {
             let per = if aggregate.op == MetricsOp::Rate { slots.step_seconds() } else { 1.0 };
-            zero(aggregate, grouped, slots)
-                .unwrap_or_else(|| plain(grouped, counts, |count| float(*count) / per))
+            zero(aggregate, &of.0, slots)
+                .unwrap_or_else(|| plain(of, counts, |count| float(*count) / per))
         }
-        Cells::Least(values) | Cells::Most(values) => {
-            plain(grouped, values, |value| value / per_unit)
-        }
+        Cells::Least(values) | Cells::Most(values) => plain(of, values, |value| value / per_unit),
         Cells::Sums(sums) if aggregate.op == MetricsOp::AvgOverTime => {
-            plain(grouped, sums, |sum| sum.mean() / per_unit)
+            plain(of, sums, |sum| sum.mean() / per_unit)
         }
-        Cells::Sums(sums) => plain(grouped, sums, |sum| sum.total() / per_unit),
-        Cells::Buckets(_) if aggregate.op == MetricsOp::QuantileOverTime => {
-            quantiles(aggregate, grouped, slots)
+        Cells::Sums(sums) => plain(of, sums, |sum| sum.total() / per_unit),
+        Cells::Buckets(buckets) if aggregate.op == MetricsOp::QuantileOverTime => {
+            quantiles(aggregate, of, buckets, slots)
         }
-        Cells::Buckets(_) => histogram(aggregate, grouped),
-        Cells::Distinct(distinct) => zero(aggregate, grouped, slots).unwrap_or_else(|| {
-            plain(grouped, &distinct.counts(grouped.groups.len()), |count| float(*count))
+        Cells::Buckets(buckets) => histogram(aggregate, of, buckets),
+        Cells::Distinct(distinct) => zero(aggregate, &of.0, slots).unwrap_or_else(|| {
+            let counts = distinct.counts(of.0.len());
+            plain(of, &counts, |count| float(*count))
         }),
     }
 }
 
 /// No span, and no grouping: that is a count of zero.
-fn zero(aggregate: &Aggregate, grouped: &Grouped, slots: &Slots) -> Option<Vec<Row>> {
-    (grouped.groups.len() == 0 && aggregate.grouping.is_none()).then(|| {
+fn zero(aggregate: &Aggregate, series: &[Labels], slots: &Slots) -> Option<Vec<Row>> {
+    (series.is_empty() && aggregate.grouping.is_none()).then(|| {
         let labels = aggregate.grouping.ungrouped();
         vec![Row { labels, values: vec![0.0; slots.count()], exemplars: Vec::new() }]
     })
@@ -53,13 +57,17 @@ fn float(count: u64) -> f64 {
 }
 
 /// One series for each group.
-fn plain<T: Copy>(grouped: &Grouped, cells: &Grid<T>, value: impl Fn(&T) -> f64) -> Vec<Row> {
-    let row = |(series, labels): (usize, &Labels)| Row {
-        labels: labels.clone(),
+fn plain<T: Copy>(
+    (labels, exemplars): Of<'_>,
+    cells: &Grid<T>,
+    value: impl Fn(&T) -> f64,
+) -> Vec<Row> {
+    let row = |(series, labels): (usize, Labels)| Row {
+        labels,
         values: cells.row(series).iter().map(&value).collect(),
-        exemplars: grouped.exemplars.of_series(series),
+        exemplars: exemplars.of_series(series),
     };
-    grouped.groups.labels().iter().enumerate().map(row).map(settled).collect()
+    labels.into_iter().enumerate().map(row).map(settled).collect()
 }
 
 /// Exemplars of what is counted have the value of their sample; those without a sample go.
@@ -80,11 +88,10 @@ fn labelled(labels: &Labels, name: &str, value: f64) -> Labels {
 }
 
 /// One series for each group and bucket.
-fn histogram(aggregate: &Aggregate, grouped: &Grouped) -> Vec<Row> {
-    let Cells::Buckets(buckets) = &grouped.cells else { return Vec::new() };
+fn histogram(aggregate: &Aggregate, (labels, exemplars): Of<'_>, buckets: &Buckets) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (series, labels) in grouped.groups.labels().iter().enumerate() {
-        let candidates = grouped.exemplars.of_series(series);
+    for (series, labels) in labels.iter().enumerate() {
+        let candidates = exemplars.of_series(series);
         for (of, counts) in buckets.of_series(series) {
             let is_of = |candidate: &&Candidate| bucket(whole(candidate.value)) == Some(of);
             let counted = |candidate: &Candidate| Candidate { value: f64::NAN, ..*candidate };
@@ -106,17 +113,21 @@ fn whole(value: f64) -> i64 {
 }
 
 /// One series for each group and quantile.
-fn quantiles(aggregate: &Aggregate, grouped: &Grouped, slots: &Slots) -> Vec<Row> {
-    let Cells::Buckets(buckets) = &grouped.cells else { return Vec::new() };
+fn quantiles(
+    aggregate: &Aggregate,
+    (labels, exemplars): Of<'_>,
+    buckets: &Buckets,
+    slots: &Slots,
+) -> Vec<Row> {
     let max = |of: usize| bucket_max(of, aggregate.per_unit);
-    let overall = overall(aggregate, grouped);
+    let overall = overall(aggregate, labels.len(), buckets);
     let mut rows = Vec::new();
-    for (series, labels) in grouped.groups.labels().iter().enumerate() {
+    for (series, labels) in labels.iter().enumerate() {
         let counted: Vec<(usize, &[u64])> = buckets.of_series(series).collect();
         if counted.is_empty() {
             continue;
         }
-        let candidates = grouped.exemplars.of_series(series);
+        let candidates = exemplars.of_series(series);
         for (index, wanted) in aggregate.quantiles.iter().enumerate() {
             let at = |slot: usize| {
                 let of: Vec<(f64, u64)> =
@@ -135,10 +146,9 @@ fn quantiles(aggregate: &Aggregate, grouped: &Grouped, slots: &Slots) -> Vec<Row
 }
 
 /// Each quantile over all groups and slots.
-fn overall(aggregate: &Aggregate, grouped: &Grouped) -> Vec<f64> {
-    let Cells::Buckets(buckets) = &grouped.cells else { return Vec::new() };
+fn overall(aggregate: &Aggregate, series_count: usize, buckets: &Buckets) -> Vec<f64> {
     let mut totals = std::collections::BTreeMap::<usize, u64>::new();
-    for series in 0..grouped.groups.len() {
+    for series in 0..series_count {
         for (of, counts) in buckets.of_series(series) {
             *totals.entry(of).or_default() += counts.iter().sum::<u64>();
         }

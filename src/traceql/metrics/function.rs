@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::buffer::BooleanBuffer;
 use traceql_grammar::Error;
-use traceql_grammar::ast::{self, Attribute, Hint, Intrinsic, MetricsFirst, MetricsOp, Scope};
+use traceql_grammar::ast::{self, Attribute, Hint, Intrinsic, MetricsFirst, MetricsOp};
 
 use super::super::rows::{Place, Rows};
 use super::super::{EvalError, Query, need, window};
@@ -13,7 +13,7 @@ use super::compare::{Compared, ComparedSpans, Comparison};
 use super::exemplars::Exemplars;
 use super::groups::{Grouping, Groups};
 use super::numbers::{Number, numbers};
-use super::picked::{Coded, Picked, narrow};
+use super::picked::{Coded, Picked};
 use super::second::{self, Row};
 use super::slots::Slots;
 use super::{MetricsAsk, Observed, finish};
@@ -161,7 +161,7 @@ impl Function {
     pub(super) fn rows(&self, body: Body, slots: &Slots) -> Vec<Row> {
         let rows = match (&self.first, body) {
             (First::Aggregate(aggregate), Body::Grouped(grouped)) => {
-                finish::rows(aggregate, &grouped, slots)
+                finish::rows(aggregate, *grouped, slots)
             }
             (First::Compare(comparison), Body::Compared(compared)) => {
                 comparison.finish(&compared, slots.count())
@@ -181,11 +181,8 @@ impl Body {
         samples_max: usize,
     ) -> Result<(), EvalError> {
         let Self::Compared(compared) = self else { return Ok(()) };
-        let all: Vec<u32> = (0..narrow(spans.rows().len())).collect();
         for (key, values) in attributes {
-            let field = Attribute::Named { scope: Scope::Span, name: key.clone() };
-            let coded = Coded::of_attribute(values, &all);
-            compared.add_coded(&coded, spans, &field, samples_max)?;
+            compared.add_attribute((key, values), spans, samples_max)?;
         }
         Ok(())
     }
@@ -282,8 +279,7 @@ impl Grouped {
             return Ok(());
         }
         let Self { groups, cells, exemplars } = other;
-        let series: Vec<u32> =
-            groups.into_labels().into_iter().map(|labels| self.groups.of(labels)).collect();
+        let series = self.groups.adopt(groups);
         self.cells.grow(self.groups.len(), max)?;
         self.cells.merge(&cells, &series, max)?;
         self.exemplars.merge(exemplars, &series, self.groups.len());

@@ -13,6 +13,7 @@ mod finish;
 mod function;
 mod groups;
 mod numbers;
+mod only;
 mod picked;
 mod quantile;
 mod second;
@@ -172,7 +173,7 @@ impl MetricsQuery {
         let Partial { slots, exemplars, samples_max: _, bodies } = partial;
         let functions = self.functions.iter().zip(bodies);
         let rows: Vec<_> = functions.map(|(function, body)| function.rows(body, &slots)).collect();
-        finish::series(self.root.series(&rows), &slots, exemplars)
+        finish::series(self.root.series(rows), &slots, exemplars)
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array as _, BooleanArray, Float64Array, Int64Array};
+use arrow::array::Array as _;
 use arrow::buffer::BooleanBuffer;
 use foldhash::fast::FixedState;
 use traceql_grammar::ast::{Attribute, Intrinsic, Scope};
 
-use super::super::rows::{Place, Rows};
+use super::super::rows::{Place, Rows, resource_value};
 use super::super::value::Val;
+use super::only::{Only, only, there};
 use super::slots::Slots;
-use crate::columns::{AttributeValues, Batch, Strings};
+use crate::columns::{AttributeValues, Batch, Resource, Strings};
 use crate::trace::Value;
 
 /// The spans that count, ascending, and the slot of each.
@@ -93,14 +94,15 @@ impl<'a> Coded<'a> {
         Self { codes, values }
     }
 
-    /// Of an attribute's own values.
-    pub(super) fn of_attribute(attribute: &'a AttributeValues, picked: &[u32]) -> Self {
+    /// Of an attribute's own values, on those of so many spans that have one, and which these are.
+    pub(super) fn of_attribute(attribute: &'a AttributeValues, spans: usize) -> (Vec<u32>, Self) {
         let mut values: Vec<Val<'a>> = Vec::new();
-        let codes = by_attribute(attribute, picked, |value| {
+        let there = there(attribute, spans);
+        let codes = by_attribute(attribute, &there, |value| {
             values.push(value.canonical());
             narrow(values.len() - 1)
         });
-        Self { codes, values }
+        (there, Self { codes, values })
     }
 }
 
@@ -111,16 +113,13 @@ pub(super) fn numbered<'a>(
     picked: &[u32],
     mut number: impl FnMut(Val<'a>) -> u32,
 ) -> Vec<u32> {
-    let number = |value: Val<'a>| number(value.canonical());
+    let mut number = |value: Val<'a>| number(value.canonical());
     let batch = rows.batch;
     let at = |row: u32| rows.value(field, Place::span(row as usize));
     match field {
-        Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
-        | Attribute::Intrinsic(
-            Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion,
-        ) => by_resource(batch, picked, at, number),
-        Attribute::Named { scope: Scope::None, name } if !batch.attributes.contains_key(name) => {
-            by_resource(batch, picked, at, number)
+        field if is_of_resource(batch, field) => {
+            let known = &mut Known::new(batch.resources.len());
+            by_resource(batch, picked, known, |resource| number(resource_value(resource, field)))
         }
         Attribute::Named { scope: Scope::Span, name } => match batch.attributes.get(name) {
             None => same(picked, Val::Nil, number),
@@ -144,6 +143,18 @@ pub(super) fn numbered<'a>(
         ) => by_trace(batch, picked, at, number),
         Attribute::Named { .. } | Attribute::Intrinsic(_) => by_value(picked, at, number),
         Attribute::OfParent { .. } => same(picked, Val::Nil, number),
+    }
+}
+
+/// Whether spans of one resource have one value.
+pub(super) fn is_of_resource(batch: &Batch, field: &Attribute) -> bool {
+    match field {
+        Attribute::Named { scope: Scope::Resource | Scope::Instrumentation, .. }
+        | Attribute::Intrinsic(
+            Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion,
+        ) => true,
+        Attribute::Named { scope: Scope::None, name } => !batch.attributes.contains_key(name),
+        _ => false,
     }
 }
 
@@ -219,16 +230,16 @@ fn by_dictionary<'a>(
     picked.iter().map(of_row).collect()
 }
 
-fn by_resource<'a>(
-    batch: &Batch,
+/// By what `number` says of each resource that is not known yet.
+pub(super) fn by_resource<'a>(
+    batch: &'a Batch,
     picked: &[u32],
-    at: impl Fn(u32) -> Val<'a>,
-    mut number: impl FnMut(Val<'a>) -> u32,
+    known: &mut Known,
+    mut number: impl FnMut(&'a Resource) -> u32,
 ) -> Vec<u32> {
-    let mut known = Known::new(batch.resources.len());
     let of_row = |row: &u32| {
         let resource = batch.resource[*row as usize] as usize;
-        known.number(resource, || number(at(*row)))
+        known.number(resource, || number(&batch.resources[resource]))
     };
     picked.iter().map(of_row).collect()
 }
@@ -338,32 +349,8 @@ fn by_value<'a>(
     picked.iter().map(of_row).collect()
 }
 
-/// The one column that an attribute has.
-enum Only<'a> {
-    Strings(&'a Strings),
-    Ints(&'a Int64Array),
-    Doubles(&'a Float64Array),
-    Bools(&'a BooleanArray),
-    /// No column at all.
-    Rest(&'a [(u32, Value)]),
-    /// Several.
-    Mixed,
-}
-
-fn only(values: &AttributeValues) -> Only<'_> {
-    let AttributeValues { strings, ints, doubles, bools, rest } = values;
-    match (strings, ints, doubles, bools) {
-        (None, None, None, None) => Only::Rest(rest),
-        _ if !rest.is_empty() => Only::Mixed,
-        (Some(strings), None, None, None) => Only::Strings(strings),
-        (None, Some(ints), None, None) => Only::Ints(ints),
-        (None, None, Some(doubles), None) => Only::Doubles(doubles),
-        (None, None, None, Some(bools)) => Only::Bools(bools),
-        _ => Only::Mixed,
-    }
-}
-
 /// Numbers that were given to something that is counted from 0.
+#[derive(Default)]
 pub(super) struct Known(Vec<u32>);
 
 impl Known {

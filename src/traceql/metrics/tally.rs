@@ -116,22 +116,27 @@ impl Tally {
     }
 
     fn add_code(&mut self, code: u32, counts: &[Counts; 2]) -> usize {
-        let Self { all, counts: known, .. } = self;
+        let known = &mut self.counts;
         if known.len() <= code as usize {
             known.resize_with(code as usize + 1, Default::default);
         }
         let mut fresh = 0;
-        let sides = known[code as usize].iter_mut().zip(all).zip(counts);
-        for ((known, all), counts) in sides.filter(|(_, counts)| !counts.is_empty()) {
+        let sides = known[code as usize].iter_mut().zip(counts);
+        for (known, counts) in sides.filter(|(_, counts)| !counts.is_empty()) {
             fresh += usize::from(known.is_empty());
-            all.merge(counts);
             known.merge(counts);
         }
         fresh
     }
 
+    /// Adds spans with a value, whichever: all that [`Tally::add`] is told of.
+    pub(super) fn add_all(&mut self, counts: &[Counts; 2]) {
+        self.all.iter_mut().zip(counts).for_each(|(all, counts)| all.merge(counts));
+    }
+
     /// Adds what another counted, and tells how many values on how many sides are new.
     pub(super) fn merge(&mut self, mut other: Self) -> usize {
+        self.add_all(&other.all);
         let mut fresh = 0;
         for (code, counts) in (0..).zip(&other.counts) {
             let known = self.keys.len();
@@ -155,15 +160,12 @@ impl Tally {
     pub(super) fn most_frequent(&self, side: usize, top: usize) -> Vec<(Value, &Counts)> {
         let counts = |code: u32| &self.counts[code as usize][side];
         let codes = (0..).take(self.counts.len()).filter(|code| !counts(*code).is_empty());
-        let mut found: Vec<(u64, u32)> = codes.map(|code| (counts(code).total(), code)).collect();
+        let found: Vec<(u64, u32)> = codes.map(|code| (counts(code).total(), code)).collect();
         let order = |(total, code): &(u64, u32), (other, other_code): &(u64, u32)| {
             other.cmp(total).then_with(|| self.order(*code, *other_code))
         };
-        if top < found.len() {
-            found.select_nth_unstable_by(top, order);
-            found.truncate(top);
-        }
-        found.sort_unstable_by(order);
+        let found =
+            if top > FEW { all_first(found, top, order) } else { few_first(found, top, order) };
         found.into_iter().map(|(_, code)| (self.value(code), counts(code))).collect()
     }
 
@@ -183,6 +185,33 @@ impl Tally {
     }
 }
 
+/// Up to so many are found by looking at each once.
+const FEW: usize = 32;
+
+/// The first of some things, in order.
+fn all_first<T>(mut found: Vec<T>, top: usize, order: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
+    if top < found.len() {
+        found.select_nth_unstable_by(top, &order);
+        found.truncate(top);
+    }
+    found.sort_unstable_by(order);
+    found
+}
+
+/// The same: most of many are after the last of the few that come first so far.
+fn few_first<T>(found: Vec<T>, top: usize, order: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
+    let mut first: Vec<T> = Vec::with_capacity(top + 1);
+    for one in found {
+        if first.len() == top && first.last().is_none_or(|last| order(&one, last).is_ge()) {
+            continue;
+        }
+        let place = first.partition_point(|other| order(other, &one).is_lt());
+        first.insert(place, one);
+        first.truncate(top);
+    }
+    first
+}
+
 /// The bytes of a text, if they are the value's.
 fn text(key: &[u8]) -> Option<&[u8]> {
     let value = key.strip_prefix(&TEXT)?;
@@ -200,5 +229,26 @@ fn told(key: &[u8]) -> Option<Value> {
         [3, value @ ..] => Some(Value::Double(f64::from_le_bytes(value.try_into().ok()?))),
         [4, value @ ..] => Some(Value::String(std::str::from_utf8(value).ok()?.to_owned())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_first_few_are_the_first_of_all(
+            found in proptest::collection::vec(0_u8..50, 0..60),
+            top in 0_usize..12,
+        ) {
+            let mut sorted = found.clone();
+            sorted.sort_unstable();
+            sorted.truncate(top);
+            prop_assert_eq!(&few_first(found.clone(), top, u8::cmp), &sorted);
+            prop_assert_eq!(&all_first(found, top, u8::cmp), &sorted);
+        }
     }
 }

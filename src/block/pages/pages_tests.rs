@@ -199,7 +199,7 @@ fn read_with(block: &Block, plan: &GroupPlan, parts: &[Bytes]) -> Result<Vec<Rec
     let metadata = spans_of(block);
     let columns: Vec<usize> = plan.chunks.iter().map(|chunk| chunk.column).collect();
     let pages = Pages::of(metadata.metadata(), plan, &mut parts.iter().cloned());
-    decode(metadata, &columns, vec![(pages, plan)])
+    decode(metadata, &columns, vec![(pages, plan)], None)
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 //! The crate's own page readers make a zstd context of some 100 KiB for each column chunk; here each thread keeps one. Pages are inflated
 //! when they are asked for, and a dictionary only when a page asks for its entries.
 
+mod reader;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,13 +13,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use parquet::basic::Encoding;
-use parquet::bloom_filter::Sbbf;
-use parquet::column::page::{Page, PageMetadata, PageReader};
-use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use parquet::file::reader::{FileReader, RowGroupReader};
-use parquet::record::reader::RowIter;
-use parquet::schema::types::Type;
+use parquet::column::page::Page;
+use parquet::file::metadata::ParquetMetaData;
 use zstd::bulk::Decompressor;
 
 use super::Error;
@@ -143,59 +140,6 @@ impl Pages {
     }
 }
 
-/// The crate reads the file's row groups one after the other: all but ours are empty.
-impl FileReader for Pages {
-    fn metadata(&self) -> &ParquetMetaData {
-        &self.metadata
-    }
-
-    fn num_row_groups(&self) -> usize {
-        self.metadata.num_row_groups()
-    }
-
-    fn get_row_group(&self, group: usize) -> ParquetResult<Box<dyn RowGroupReader + '_>> {
-        Ok(Box::new(Group { pages: self, group }))
-    }
-
-    fn get_row_iter(&self, _: Option<Type>) -> ParquetResult<RowIter<'_>> {
-        Err(ParquetError::NYI("rows one by one".to_owned()))
-    }
-}
-
-struct Group<'a> {
-    pages: &'a Pages,
-    group: usize,
-}
-
-impl RowGroupReader for Group<'_> {
-    fn metadata(&self) -> &RowGroupMetaData {
-        self.pages.metadata.row_group(self.group)
-    }
-
-    fn num_columns(&self) -> usize {
-        self.metadata().num_columns()
-    }
-
-    fn get_column_page_reader(&self, column: usize) -> ParquetResult<Box<dyn PageReader>> {
-        let chunk = match self.pages.chunks.get(&column) {
-            None => return Err(ParquetError::IndexOutOfBound(column, self.num_columns())),
-            Some(chunk) if self.group == self.pages.group => chunk.clone(),
-            Some(chunk) => {
-                Chunk { dictionary: Dictionary::Missing, pages: Arc::default(), ..chunk.clone() }
-            }
-        };
-        Ok(Box::new(Reader { chunk, next: 0, failure: Arc::clone(&self.pages.failure) }))
-    }
-
-    fn get_column_bloom_filter(&self, _: usize) -> Option<&Sbbf> {
-        None
-    }
-
-    fn get_row_iter(&self, _: Option<Type>) -> ParquetResult<RowIter<'_>> {
-        Err(ParquetError::NYI("rows one by one".to_owned()))
-    }
-}
-
 impl Chunk {
     fn of(plan: &ChunkPlan, levels: LevelsMax, parts: &mut impl Iterator<Item = Bytes>) -> Self {
         let mut part = || parts.next().expect("as many parts are fetched as are asked for");
@@ -271,6 +215,19 @@ impl Chunk {
         slot: &'a Slot,
         room: &'a mut Vec<u8>,
     ) -> Result<FlatPage<'a>, Error> {
+        let (page, values) = self.list_page(slot, room)?;
+        if values != slot.rows {
+            return Err(damaged("a page has more or fewer values than the index says"));
+        }
+        Ok(page)
+    }
+
+    /// As [`Chunk::page`], of a repeated column, and how many levels it has.
+    pub(super) fn list_page<'a>(
+        &'a self,
+        slot: &'a Slot,
+        room: &'a mut Vec<u8>,
+    ) -> Result<(FlatPage<'a>, usize), Error> {
         let Data::Stored(stored) = &slot.data else {
             return Err(damaged("a page was not fetched"));
         };
@@ -278,10 +235,10 @@ impl Chunk {
         let PageKind::Data { values, encoding, .. } = kind else {
             return Err(damaged("a page is no data page"));
         };
-        if values as usize != slot.rows || values > PAGE_VALUES_MAX {
-            return Err(damaged("a page has more or fewer values than the index says"));
+        if values > PAGE_VALUES_MAX {
+            return Err(damaged("a page has more values than its header says"));
         }
-        Ok(FlatPage { bytes, encoding })
+        Ok((FlatPage { bytes, encoding }, values as usize))
     }
 
     /// The dictionary's page, and how many entries it has.
@@ -407,98 +364,6 @@ fn cut_short() -> Error {
 
 pub(super) fn damaged(what: &'static str) -> Error {
     Error::Corrupt { part: "parquet", what }
-}
-
-/// The data pages of a chunk in order. Its dictionary is always handed over late: when a page needs it.
-struct Reader {
-    chunk: Chunk,
-    next: usize,
-    failure: Failure,
-}
-
-impl Reader {
-    fn next_page(&mut self) -> Result<Option<Page>, Error> {
-        let Some(slot) = self.chunk.pages.get(self.next) else { return Ok(None) };
-        self.next += 1;
-        match &slot.data {
-            Data::Missing => Err(damaged("a page was not fetched")),
-            Data::Plain(page) => Ok(Some(page.page())),
-            Data::Stored(stored) => {
-                Ok(Some(DataPage::inflate(stored, self.chunk.zstd, self.chunk.levels)?.page()))
-            }
-        }
-    }
-
-    fn dictionary(&mut self) -> Result<Option<Page>, Error> {
-        let (num_values, encoding, is_sorted, buf) =
-            match std::mem::replace(&mut self.chunk.dictionary, Dictionary::Missing) {
-                Dictionary::Missing => return Ok(None),
-                Dictionary::Stored(stored) => {
-                    let (kind, plain) = inflate(&stored, self.chunk.zstd)?;
-                    let PageKind::Dictionary { values, encoding, sorted } = kind else {
-                        return Err(damaged("a page is no dictionary"));
-                    };
-                    (values, encoding, sorted, plain)
-                }
-            };
-        // Each entry takes a byte at least, and the decoders reserve room for as many as there are said to be.
-        if num_values as usize > buf.len() {
-            return Err(damaged("a dictionary has fewer entries than its header says"));
-        }
-        Ok(Some(Page::DictionaryPage { buf, num_values, encoding, is_sorted }))
-    }
-
-    /// Keeps the error, and tells the crate that there is one.
-    fn told<T>(&self, result: Result<T, Error>) -> ParquetResult<T> {
-        result.map_err(|error| {
-            let text = error.to_string();
-            self.failure.lock().get_or_insert(error);
-            ParquetError::General(text)
-        })
-    }
-}
-
-impl Iterator for Reader {
-    type Item = ParquetResult<Page>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.get_next_page().transpose()
-    }
-}
-
-impl PageReader for Reader {
-    fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
-        let page = self.next_page();
-        self.told(page)
-    }
-
-    fn peek_next_page(&mut self) -> ParquetResult<Option<PageMetadata>> {
-        let rows = |slot: &Slot| PageMetadata {
-            num_rows: Some(slot.rows),
-            num_levels: None,
-            is_dict: false,
-        };
-        Ok(self.chunk.pages.get(self.next).map(rows))
-    }
-
-    fn skip_next_page(&mut self) -> ParquetResult<()> {
-        self.next += 1;
-        Ok(())
-    }
-
-    fn supports_deferred_dictionary(&self) -> bool {
-        true
-    }
-
-    fn take_deferred_dictionary(&mut self) -> ParquetResult<Option<Page>> {
-        let dictionary = self.dictionary();
-        self.told(dictionary)
-    }
-
-    /// Pages begin with whole rows: the offset index, by which they were found, says so.
-    fn at_record_boundary(&mut self) -> ParquetResult<bool> {
-        Ok(true)
-    }
 }
 
 #[cfg(test)]
