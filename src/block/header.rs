@@ -1,8 +1,10 @@
-//! Page headers of Parquet, read: as much of Thrift's compact protocol as they need.
+//! Page headers of Parquet, read and written: as much of Thrift's compact protocol as they need.
 //!
 //! A struct is a row of fields, each {id delta u4, type u4} and its value, ended by a zero byte. Numbers are zigzag varints.
 
 use parquet::basic::Encoding;
+
+use super::leaf::zigzag;
 
 /// What stands before a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,41 @@ impl PageHeader {
     }
 }
 
+impl PageHeader {
+    /// Appends the header; its own length is not looked at.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let Self { header_bytes: _, stored_bytes, plain_bytes, kind } = self;
+        let length = |bytes: &usize| i64::try_from(*bytes).expect("a page is in memory");
+        let (page, id, numbers, sorted) = match kind {
+            PageKind::Data { values, encoding, definition, repetition } => {
+                let encodings = [encoding, definition, repetition].map(|e| i64::from(number(*e)));
+                let [encoding, definition, repetition] = encodings;
+                let numbers = vec![i64::from(*values), encoding, definition, repetition];
+                (DATA_PAGE, 5, numbers, None)
+            }
+            PageKind::Dictionary { values, encoding, sorted } => {
+                let numbers = vec![i64::from(*values), i64::from(number(*encoding))];
+                (DICTIONARY_PAGE, 7, numbers, Some(*sorted))
+            }
+        };
+        for value in [i64::from(page), length(plain_bytes), length(stored_bytes)] {
+            put_number(value, out);
+        }
+        out.push((id - 3) << 4 | STRUCT);
+        for value in numbers {
+            put_number(value, out);
+        }
+        out.extend(sorted.map(|sorted| 1 << 4 | if sorted { TRUE } else { FALSE }));
+        out.extend([STOP, STOP]);
+    }
+}
+
+/// Appends the field after the one before.
+fn put_number(value: i64, out: &mut Vec<u8>) {
+    out.push(1 << 4 | I32);
+    zigzag(value, out);
+}
+
 fn data_header(reader: &mut Reader<'_>) -> Option<PageKind> {
     let (mut values, mut encodings) = (None, [None; 3]);
     reader.fields(|reader, id, kind| {
@@ -131,6 +168,10 @@ fn encoding(number: i32) -> Option<Encoding> {
         9 => Encoding::BYTE_STREAM_SPLIT,
         _ => return None,
     })
+}
+
+fn number(encoding: Encoding) -> i32 {
+    (0..=9).find(|number| self::encoding(*number) == Some(encoding)).expect("one of the format's")
 }
 
 /// The number at the start of `bytes` in seven bits a byte, lowest first, and what follows it.

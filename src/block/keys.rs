@@ -1,16 +1,15 @@
 //! The keys of one unit and their values, taken while a block is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
-use super::promote::Scope;
-use super::source::{RestEntries, Source};
-use super::tally::{Counter, Tally};
+use super::present::{Present, Rows, Told};
+use super::promote::{Promoted, Scope};
+use super::source::{RestEntries, RestEntry};
+use super::tally::Tally;
 use super::zones::{KEYS_MAX, KeyScope};
-use crate::columns::gather::{NOWHERE, Owners};
-use crate::columns::{
-    AttributeColumn, DUPLICATE, Resource, RestType, ScalarType, ScalarValues, Spans,
-};
-use crate::trace::{Scalar, Value};
+use crate::columns::{DUPLICATE, Resource, RestType, ScalarType};
+use crate::trace::Value;
 
 /// The keys of one unit, at most [`KEYS_MAX`]: a flood of keys must not fill memory and index.
 #[derive(Default)]
@@ -34,12 +33,10 @@ pub(super) struct Seen<'a> {
     pub resources: Option<Vec<u64>>,
 }
 
-/// The resources of a unit: how many spans each has, and which it is of each chunk's.
+/// The resources of a unit: how many spans each has.
 pub(super) struct UnitResources<'a> {
     /// By place in the block's list.
     pub spans: Vec<u64>,
-    /// The place in the block's list of each resource of each chunk.
-    pub places: Vec<Vec<usize>>,
     /// Keys of attributes.
     pub keys: BTreeSet<&'a str>,
 }
@@ -70,110 +67,87 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Takes in the attributes of a row group.
-    pub(super) fn add_scope(
+    /// Takes in what a column has in a unit.
+    pub(super) fn add_present(
         &mut self,
-        source: &Source<'_>,
-        owners: &[Owners<'a>],
-        scope: Scope,
+        present: &'a Present,
+        unit: usize,
         resources: &UnitResources<'_>,
     ) {
-        let key_scope = match scope {
-            Scope::Span => KeyScope::Span,
-            Scope::Event => KeyScope::Event,
-            Scope::Link => KeyScope::Link,
-        };
-        for (chunk, Owners { attributes, pool, places }) in owners.iter().enumerate() {
-            let mut counter = Counter::of(pool.len());
-            for column in attributes.columns() {
-                let laid_out = |index: &usize| places[column.owners[*index] as usize] != NOWHERE;
-                if !(0..column.owners.len()).any(|index| laid_out(&index)) {
-                    continue;
-                }
-                let key = pool.text(column.key);
-                let Some(seen) = self.get(key_scope, key) else { continue };
-                let indices = (0..column.owners.len()).filter(laid_out);
-                seen.present +=
-                    add_column(&mut seen.tally, column, indices.clone(), |codes, tally| {
-                        indices.clone().for_each(|index| counter.add(codes[index]));
-                        counter
-                            .drain()
-                            .for_each(|(code, count)| tally.add_text(pool.text(code), count));
-                    });
-                seen.types |= type_bit(column.values.scalar_type());
-                if scope == Scope::Span && resources.keys.contains(key) {
-                    let (spans, known) = (source.chunks[chunk], &resources.places[chunk]);
-                    let rows = indices.map(|index| column.owners[index] as usize);
-                    seen.add_resources(spans, rows, known, resources.spans.len());
-                }
-            }
+        let Told::Attribute(Promoted { scope, key, .. }) = &present.told else { return };
+        if present.count(unit) == 0 {
+            return;
         }
-        self.add_rest(source.rest_of(scope), key_scope, resources);
+        let Some(seen) = self.get(key_scope(*scope), key) else { return };
+        seen.present += present.count(unit);
+        seen.types |= type_bit(present.scalar_type());
+        present.add_to(&mut seen.tally, unit);
+        if let Some(spans) = present.resources(unit)
+            && resources.keys.contains(key.as_str())
+        {
+            seen.add_resources(spans);
+        }
     }
 
-    fn add_rest(&mut self, rest: &RestEntries, scope: KeyScope, resources: &UnitResources<'_>) {
-        let RestEntries { pool, entries } = rest;
-        let mut by_key: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (place, entry) in entries.iter().enumerate() {
-            if entry.kind & DUPLICATE == 0 {
-                let untold = by_key.entry(entry.key).or_default();
-                // The others were counted by their chunk's columns.
-                if !entry.is_typed_column {
-                    untold.push(place);
-                }
-            }
+    /// Takes in those entries of `attributes_rest` that are a unit's: the places of its owners are given.
+    pub(super) fn add_rest(
+        &mut self,
+        rest: &RestEntries,
+        scope: Scope,
+        owners: Range<usize>,
+        (rows, resources): (&Rows<'_>, &UnitResources<'_>),
+    ) {
+        let place_of = |owner| rest.entries.partition_point(|e| (e.place as usize) < owner);
+        let own = &rest.entries[place_of(owners.start)..place_of(owners.end)];
+        let mut counts: HashMap<EntryKey, Vec<u32>, foldhash::fast::FixedState> =
+            HashMap::default();
+        for entry in own.iter().filter(|entry| entry.kind & DUPLICATE == 0) {
+            let RestEntry { place, key, kind, value, is_typed_column } = *entry;
+            counts.entry((key, kind, is_typed_column, value)).or_default().push(place);
         }
-        for (key, untold) in by_key {
-            let key = pool.text(key);
-            let Some(seen) = self.get(scope, key) else { continue };
+        let mut counts: Vec<(EntryKey, Vec<u32>)> = counts.into_iter().collect();
+        counts.sort_unstable();
+        for same_key in counts.chunk_by(|a, b| a.0.0 == b.0.0) {
+            let key = rest.pool.text(same_key[0].0.0);
+            let Some(seen) = self.get(key_scope(scope), key) else { continue };
             seen.rest = true;
-            seen.present += untold.len() as u64;
-            for place in &untold {
-                seen.types |= 1 << (entries[*place].kind & 7);
-                match Value::decode(pool.get(entries[*place].value)) {
-                    Ok(value) => seen.tally.add_value(&value, 1),
+            let is_resources = scope == Scope::Span && resources.keys.contains(key);
+            let mut is_untold = false;
+            for ((_, kind, is_typed, value), places) in same_key {
+                seen.present += places.len() as u64;
+                seen.types |= 1 << (kind & 7);
+                match Value::decode(rest.pool.get(*value)) {
+                    Ok(value) => seen.tally.add_value(&value, places.len() as u64),
                     Err(_) => seen.other = true,
                 }
+                is_untold |= !is_typed;
+                if *is_typed && is_resources {
+                    let rows_of = places.iter().map(|place| *place as usize);
+                    seen.add_resources(&rows.by_resource(rows_of));
+                }
             }
-            if !untold.is_empty() && (seen.other || resources.keys.contains(key)) {
+            if is_untold && (seen.other || resources.keys.contains(key)) {
                 seen.tally.set_uncounted();
             }
         }
     }
 }
 
-/// Adds what a column has at some indices; `add_texts` those of codes. How many there are.
-fn add_column<'a>(
-    tally: &mut Tally<'a>,
-    column: &AttributeColumn,
-    indices: impl Iterator<Item = usize> + Clone,
-    add_texts: impl FnOnce(&[u32], &mut Tally<'a>),
-) -> u64 {
-    match &column.values {
-        ScalarValues::String(codes) => add_texts(codes, tally),
-        ScalarValues::Int(values) => {
-            indices.clone().for_each(|index| tally.add_int(values[index], 1));
-        }
-        ScalarValues::Double(values) => {
-            indices.clone().for_each(|index| tally.add(Scalar::Double(values[index]), 1));
-        }
-        ScalarValues::Bool(values) => {
-            indices.clone().for_each(|index| tally.add(Scalar::Bool(values[index]), 1));
-        }
+/// Of an entry of `attributes_rest`: its key, type, whether its chunk has a column for it, and its value.
+type EntryKey = (u32, u8, bool, u32);
+
+fn key_scope(scope: Scope) -> KeyScope {
+    match scope {
+        Scope::Span => KeyScope::Span,
+        Scope::Event => KeyScope::Event,
+        Scope::Link => KeyScope::Link,
     }
-    indices.count() as u64
 }
 
 impl Seen<'_> {
-    fn add_resources(
-        &mut self,
-        spans: &Spans,
-        rows: impl Iterator<Item = usize>,
-        places: &[usize],
-        count: usize,
-    ) {
-        let into = self.resources.get_or_insert_with(|| vec![0; count]);
-        rows.for_each(|row| into[places[spans.resource[row] as usize]] += 1);
+    fn add_resources(&mut self, spans: &[u64]) {
+        let into = self.resources.get_or_insert_with(|| vec![0; spans.len()]);
+        into.iter_mut().zip(spans).for_each(|(sum, spans)| *sum += spans);
     }
 }
 

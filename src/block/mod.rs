@@ -19,7 +19,7 @@
 //! pre-order of the span tree, siblings and tops by (start, span id, kind). A span without a parent in the block is a top. A trace's rows
 //! are contiguous and lie in one row group, unless the trace alone is larger than one (64 Ki rows).
 //!
-//! **Pages** are data pages of the first version, plain or zstd, at most 4 Ki rows each, and every column has an offset index: a reader
+//! **Pages** are data pages of the first version, plain or zstd by chunk, at most 4 Ki rows each (encodings: `leaf/values.rs`), and every column has an offset index: a reader
 //! goes by it to the pages it needs, see `plan.rs`.
 //!
 //! | column of `spans.parquet` | type | what |
@@ -70,6 +70,7 @@ mod index;
 mod judge;
 mod keys;
 mod known;
+mod leaf;
 mod levels;
 mod nested;
 mod open;
@@ -77,6 +78,7 @@ mod order;
 mod packed;
 mod pages;
 mod plan;
+mod present;
 mod promote;
 mod resources;
 mod restore;

@@ -76,25 +76,26 @@ fn nameable(key: &str) -> bool {
 
 /// Chooses the columns of a block of `spans` spans: the most frequent first, sorted by scope, key and type.
 pub(super) fn choose(scopes: &[(Scope, &[Owners<'_>])], spans: usize) -> Vec<Promoted> {
-    let mut counts: HashMap<Promoted, usize> = HashMap::new();
+    let mut counts: HashMap<(Scope, &str, ScalarType), usize, foldhash::fast::RandomState> =
+        HashMap::default();
     for (scope, owners) in scopes {
         for Owners { attributes, pool, places } in *owners {
             for column in attributes.columns() {
-                let key = pool.text(column.key);
                 let laid_out = |owner: &&u32| places[**owner as usize] != NOWHERE;
                 let count = column.owners.iter().filter(laid_out).count();
-                if count > 0 && nameable(key) {
-                    let scalar = ScalarValues::scalar_type(&column.values);
-                    let column = Promoted { scope: *scope, key: key.to_owned(), scalar };
-                    *counts.entry(column).or_default() += count;
-                }
+                let scalar = ScalarValues::scalar_type(&column.values);
+                *counts.entry((*scope, pool.text(column.key), scalar)).or_default() += count;
             }
         }
     }
     let mut common: Vec<(usize, Promoted)> = counts
         .into_iter()
-        .filter(|(_, count)| count * SPANS_PER_VALUE_MAX >= spans)
-        .map(|(column, count)| (count, column))
+        .filter(|((_, key, _), count)| {
+            *count > 0 && count * SPANS_PER_VALUE_MAX >= spans && nameable(key)
+        })
+        .map(|((scope, key, scalar), count)| {
+            (count, Promoted { scope, key: key.to_owned(), scalar })
+        })
         .collect();
     common.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     common.truncate(COLUMNS_MAX);

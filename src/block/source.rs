@@ -1,18 +1,20 @@
-//! The rows of one row group, and what of them has no column of its own.
+//! The rows of a block, and what of them has no column of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use super::promote::{Promoted, Scope};
 use super::resources::ResourceKeys;
 use crate::columns::gather::{self, NOWHERE, Owners};
-use crate::columns::{Children, Layout, OwnerValue, Pool, Resource, RestType, RowRef, Spans};
+use crate::columns::{
+    Children, Layout, OwnerValue, Pool, Resource, RestType, RowRef, ScalarType, Spans,
+};
 
-/// The rows of one row group and what their columns are made of.
+/// Rows and what their columns are made of.
 pub(super) struct Source<'a> {
     pub chunks: &'a [&'a Spans],
     pub rows: &'a [RowRef],
-    /// Of the whole layout; the group's rows begin at `first`.
+    /// Of the whole layout; the rows begin at `first`.
     pub layout: &'a Layout,
     pub first: usize,
     /// Place of each row of each chunk in `rows`, or [`NOWHERE`].
@@ -84,6 +86,16 @@ impl<'a> Source<'a> {
             .collect()
     }
 
+    /// The places of the owners of a scope that belong to some rows.
+    pub(super) fn owners_of_rows(&self, scope: Scope, rows: Range<usize>) -> Range<usize> {
+        let children = match scope {
+            Scope::Span => return rows,
+            Scope::Event => &self.events,
+            Scope::Link => &self.links,
+        };
+        children.offsets[rows.start] as usize..children.offsets[rows.end] as usize
+    }
+
     /// The key that a resource is stored under.
     pub(super) fn resource_key(&self, resource: &Resource) -> u64 {
         self.resources.map_or(resource.hash(), |keys| keys.key_of(resource))
@@ -115,10 +127,12 @@ pub(super) struct RestEntry {
 fn rest_entries(source: &Source<'_>, scope: Scope, promoted: &[Promoted]) -> RestEntries {
     let mut pool = Pool::default();
     let mut entries = Vec::new();
+    let promoted: HashSet<(&str, ScalarType), foldhash::fast::FixedState> =
+        promoted.iter().filter(|p| p.scope == scope).map(|p| (p.key.as_str(), p.scalar)).collect();
     for Owners { attributes, pool: from, places } in source.owners(scope) {
         for column in attributes.columns() {
             let (key, scalar) = (from.text(column.key), column.values.scalar_type());
-            if promoted.iter().any(|p| p.scope == scope && p.scalar == scalar && p.key == key) {
+            if promoted.contains(&(key, scalar)) {
                 continue;
             }
             let key = pool.intern(key.as_bytes());

@@ -1,7 +1,7 @@
 //! Zone maps, value filters, value counts and the key catalog, taken while a block is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::ops::Range;
 
 use prost::Message;
 
@@ -11,14 +11,14 @@ use super::filters::{FilterPlan, Planned, Wanted};
 use super::index::{IndexWriter, Section};
 use super::keys::{Keys, Seen, UnitResources};
 use super::order::UnitPlan;
+use super::present::{Present, Rows, Told};
 use super::promote::Scope;
 use super::resources::ResourceKeys;
 use super::source::Source;
-use super::tally::{Counter, Tally};
+use super::tally::Tally;
 use super::values::{Subject, ValuesWriter};
 use super::zones::{CatalogKey, KEYS_MAX, KeyScope, KeyZone, KeyZones, Zone, Zones};
-use crate::columns::gather::NOWHERE;
-use crate::columns::{EMPTY, Layout, NO_STATUS, Resource, Spans};
+use crate::columns::{Layout, NO_STATUS};
 
 /// OTLP's status code for an error.
 const STATUS_ERROR: i32 = 2;
@@ -58,60 +58,46 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Takes in a unit, which takes `stored_bytes` of the file; its row groups follow those taken in before. The sources are the
-    /// unit's row groups.
+    /// Takes in the units of a block, of which each takes so many bytes of the file. The source has all rows, and `present` what the
+    /// columns have.
     pub(super) fn add(
         &mut self,
-        layout: &Layout,
-        unit: &UnitPlan,
-        sources: &[Source<'_>],
-        stored_bytes: usize,
+        source: &Source<'_>,
+        rows: &Rows<'_>,
+        present: &[Present],
+        units: &[(UnitPlan, usize)],
     ) {
-        let mut zone = frame(layout, unit);
-        zone.first_row_group =
-            self.zones.units.last().map_or(0, |z| z.first_row_group + z.row_groups);
-        zone.row_groups = u32::try_from(unit.row_groups.len()).expect("few row groups");
-        let resources = self.resources_of(sources);
-        let mut intrinsics = Intrinsics::default();
-        let mut keys = Keys::default();
-        let used = self.resources.all().iter().zip(&resources.spans);
-        for ((_, resource), spans) in used.filter(|(_, spans)| **spans > 0) {
-            keys.add_resource(resource, *spans);
+        let mut first_row_group = 0;
+        for (index, (unit, stored_bytes)) in units.iter().enumerate() {
+            let mut zone = frame(source.layout, unit);
+            zone.first_row_group = first_row_group;
+            zone.row_groups = u32::try_from(unit.row_groups.len()).expect("few row groups");
+            first_row_group += zone.row_groups;
+            let resources = self.resources_of(rows.by_resource(unit.rows.clone()));
+            let mut keys = Keys::default();
+            let used = self.resources.all().iter().zip(&resources.spans);
+            for ((_, resource), spans) in used.filter(|(_, spans)| **spans > 0) {
+                keys.add_resource(resource, *spans);
+            }
+            let mut intrinsics = Intrinsics::default();
+            intrinsics.add(source, unit.rows.clone(), &mut zone);
+            for present in present {
+                keys.add_present(present, index, &resources);
+                intrinsics.add_present(present, index);
+            }
+            for scope in [Scope::Span, Scope::Event, Scope::Link] {
+                let owners = source.owners_of_rows(scope, unit.rows.clone());
+                keys.add_rest(source.rest_of(scope), scope, owners, (rows, &resources));
+            }
+            self.finish_unit(zone, keys, &intrinsics, &resources.spans, *stored_bytes);
         }
-        let owners: Vec<_> = sources
-            .iter()
-            .flat_map(|source| {
-                [Scope::Span, Scope::Event, Scope::Link]
-                    .map(|scope| (source, scope, source.owners(scope)))
-            })
-            .collect();
-        for (source, scope, owners) in &owners {
-            keys.add_scope(source, owners, *scope, &resources);
-        }
-        for source in sources {
-            intrinsics.add(source, &mut zone);
-        }
-        self.finish_unit(zone, keys, &intrinsics, &resources.spans, stored_bytes);
     }
 
-    fn resources_of(&self, sources: &[Source<'_>]) -> UnitResources<'a> {
-        let all = self.resources.all();
-        let chunks = sources.first().map_or(&[][..], |source| source.chunks);
-        // Those that no row of the block has are nowhere, and are not looked up.
-        let place =
-            |resource: &Arc<Resource>| self.resources.place_of(resource).unwrap_or(usize::MAX);
-        let places: Vec<Vec<usize>> =
-            chunks.iter().map(|chunk| chunk.resources.iter().map(place).collect()).collect();
-        let mut spans = vec![0; all.len()];
-        for row in sources.iter().flat_map(|source| source.rows) {
-            let chunk = row.chunk as usize;
-            let resource = chunks[chunk].resource[row.row as usize];
-            spans[places[chunk][resource as usize]] += 1;
-        }
-        let used = all.iter().zip(&spans).filter(|(_, spans)| **spans > 0);
+    fn resources_of(&self, spans: Vec<u64>) -> UnitResources<'a> {
+        let used = self.resources.all().iter().zip(&spans).filter(|(_, spans)| **spans > 0);
         let attributes = used.flat_map(|((_, resource), _)| &resource.view().attributes);
         let keys = attributes.map(|(key, _)| key.as_str()).collect();
-        UnitResources { spans, places, keys }
+        UnitResources { spans, keys }
     }
 
     fn finish_unit(
@@ -222,35 +208,32 @@ impl<'a> Survey<'a> {
 }
 
 impl<'a> Intrinsics<'a> {
-    /// Takes in a row group, and what the zone says of its numbers.
-    fn add(&mut self, source: &Source<'a>, zone: &mut Zone) {
-        let counters = || -> Vec<Counter> {
-            source.chunks.iter().map(|spans| Counter::of(spans.pool.len())).collect()
-        };
-        let (mut names, mut messages) = (counters(), counters());
-        for row in source.rows {
+    /// Takes in rows, and what the zone says of their numbers.
+    fn add(&mut self, source: &Source<'_>, rows: Range<usize>, zone: &mut Zone) {
+        let (mut statuses, mut kinds) = (Few::default(), Few::default());
+        for row in &source.rows[rows] {
             let (spans, at) = (source.chunks[row.chunk as usize], row.row as usize);
             let duration = spans.duration(at);
             zone.duration_min = zone.duration_min.min(duration);
             zone.duration_max = zone.duration_max.max(duration);
             let status = if spans.status[at] == NO_STATUS { 0 } else { spans.status[at] };
             zone.errors += u64::from(status == STATUS_ERROR);
-            self.status.add_int(i64::from(status), 1);
-            self.kind.add_int(i64::from(spans.kind[at]), 1);
-            names[row.chunk as usize].add(spans.name[at]);
-            if spans.status_message[at] != EMPTY {
-                messages[row.chunk as usize].add(spans.status_message[at]);
-            }
+            statuses.add(status, &mut self.status);
+            kinds.add(spans.kind[at], &mut self.kind);
         }
-        drain(&mut self.names, source.chunks, &mut names);
-        drain(&mut self.messages, source.chunks, &mut messages);
-        for ((spans, places), counter) in
-            source.chunks.iter().zip(&source.events.places).zip(&mut names)
-        {
-            let laid_out = spans.events.name.iter().zip(places).filter(|(_, at)| **at != NOWHERE);
-            laid_out.for_each(|(name, _)| counter.add(*name));
-        }
-        drain(&mut self.event_names, source.chunks, &mut names);
+        statuses.finish(&mut self.status);
+        kinds.finish(&mut self.kind);
+    }
+
+    /// Takes in what a column has in a unit.
+    fn add_present(&mut self, present: &'a Present, unit: usize) {
+        let tally = match present.told {
+            Told::Name => &mut self.names,
+            Told::StatusMessage => &mut self.messages,
+            Told::EventName => &mut self.event_names,
+            Told::Attribute(_) => return,
+        };
+        present.add_to(tally, unit);
     }
 
     fn list(&self, values: &mut ValuesWriter, unit: u32) {
@@ -267,9 +250,21 @@ impl<'a> Intrinsics<'a> {
     }
 }
 
-fn drain<'a>(into: &mut Tally<'a>, chunks: &[&'a Spans], counters: &mut [Counter]) {
-    for (spans, counter) in chunks.iter().zip(counters) {
-        counter.drain().for_each(|(code, count)| into.add_text(spans.pool.text(code), count));
+/// Counts numbers of which almost all are small.
+#[derive(Default)]
+struct Few([u64; 8]);
+
+impl Few {
+    fn add(&mut self, number: i32, rare: &mut Tally<'_>) {
+        match usize::try_from(number).ok().and_then(|place| self.0.get_mut(place)) {
+            Some(count) => *count += 1,
+            None => rare.add_int(number.into(), 1),
+        }
+    }
+
+    fn finish(self, tally: &mut Tally<'_>) {
+        let counted = (0..).zip(self.0).filter(|(_, count)| *count > 0);
+        counted.for_each(|(number, count)| tally.add_int(number, count));
     }
 }
 

@@ -1,22 +1,22 @@
 //! Rows in trace order → the objects of a block. Sync: CPU work.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{Field, Schema};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
 use prost::Message;
 
 use super::arrays::{self, Column};
 use super::index::{IndexWriter, Section};
+use super::leaf::{self, Encoded};
 use super::order::{self, UnitPlan};
+use super::present::{Present, Rows};
 use super::promote::{self, Scope};
 use super::resources::ResourceKeys;
 use super::source::Source;
@@ -27,7 +27,7 @@ use crate::manifest::ObjectInfo;
 use crate::store::keys::BlockObject;
 
 /// Rows of a page: small pages cost little and let a trace be read without its neighbours.
-const PAGE_ROWS: usize = 4096;
+pub(super) const PAGE_ROWS: usize = 4096;
 
 /// A dictionary that grows past this is given up: such values hardly repeat.
 const DICTIONARY_BYTES_MAX: usize = 1024 * 1024;
@@ -170,104 +170,47 @@ fn write_spans<'a>(
     drop(whole);
 
     let columns = arrays::columns(&promoted);
-    let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
-    let properties = span_properties(&columns);
+    let fields: Vec<Field> = columns.iter().map(Column::field).collect();
+    let schema = Arc::new(Schema::new(fields.clone()));
     let mut bytes = Vec::with_capacity(layout.len().saturating_mul(SPAN_BYTES_LIKELY));
-    let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))?;
-    let (mut writer, factory) = writer.into_serialized_writer()?;
-    let mut survey = Survey::of(resources);
-    let mut group = 0;
+    let writer = ArrowWriter::try_new(&mut bytes, schema, Some(base_properties().build()))?;
+    let (mut writer, _) = writer.into_serialized_writer()?;
+    let groups: Vec<Range<usize>> =
+        units.iter().flat_map(|unit| unit.row_groups.iter().cloned()).collect();
+    let source = Source::of(chunks, layout, 0..layout.len(), (&promoted, resources));
+    let rows = Rows::of(&source, units, resources);
+    let mut present = Vec::new();
+    let mut encoded: Vec<Vec<Encoded>> = groups.iter().map(|_| Vec::new()).collect();
+    // One column after the other, so that only one dense array is in memory.
+    let mut first = 0;
+    for (column, field) in columns.iter().zip(&fields) {
+        let array: ArrayRef = column.array(&source)?;
+        present.extend(Present::of(column, &array, &source, &rows));
+        let mut next = first;
+        for (rows, encoded) in groups.iter().zip(&mut encoded) {
+            next = first;
+            let schema = writer.schema_descr();
+            encoded.extend(leaf::encode(schema, &mut next, (field, &array), rows.clone())?);
+        }
+        first = next;
+    }
+    let mut encoded = encoded.into_iter();
+    let mut stored = Vec::with_capacity(units.len());
     for unit in units {
         let before = writer.bytes_written();
-        let mut sources = Vec::new();
-        for rows in &unit.row_groups {
-            let source = Source::of(chunks, layout, rows.clone(), (&promoted, resources));
-            write_row_group(&mut writer, &factory, group, &columns, &source)?;
-            group += 1;
-            sources.push(source);
+        for leaves in encoded.by_ref().take(unit.row_groups.len()) {
+            let mut row_group = writer.next_row_group()?;
+            for Encoded { bytes, close } in leaves {
+                row_group.append_column(&bytes, close)?;
+            }
+            row_group.close()?;
         }
-        survey.add(layout, unit, &sources, writer.bytes_written() - before);
+        stored.push((unit.clone(), writer.bytes_written() - before));
     }
     let metadata = writer.close()?;
+    let mut survey = Survey::of(resources);
+    survey.add(&source, &rows, &present, &stored);
     Ok((File { bytes: bytes.into(), metadata }, survey))
-}
-
-/// One column after the other, so that only one dense array is in memory.
-fn write_row_group(
-    writer: &mut SerializedFileWriter<&mut Vec<u8>>,
-    factory: &ArrowRowGroupWriterFactory,
-    group: usize,
-    columns: &[Column],
-    source: &Source<'_>,
-) -> Result<(), Error> {
-    let mut leaf_writers = factory.create_column_writers(group)?.into_iter();
-    let mut row_group = writer.next_row_group()?;
-    for column in columns {
-        let array: ArrayRef = column.array(source)?;
-        for leaf in compute_leaves(&column.field(), &array)? {
-            let mut writer: ArrowColumnWriter =
-                leaf_writers.next().expect("one writer per leaf of the schema");
-            writer.write(&leaf)?;
-            writer.close()?.append_to_row_group(&mut row_group)?;
-        }
-    }
-    row_group.close()?;
-    Ok(())
-}
-
-fn span_properties(columns: &[Column]) -> WriterProperties {
-    let mut builder = base_properties();
-    for column in columns {
-        let mut path = vec![column.name()];
-        builder = leaf_properties(builder, &mut path, &column.field());
-    }
-    let span_id = ColumnPath::new(vec!["span_id".to_owned()]);
-    builder.set_column_compression(span_id, Compression::UNCOMPRESSED).build()
-}
-
-/// Numbers that seldom repeat are told as differences; texts fall back from a dictionary to lengths and bytes.
-fn leaf_properties(
-    builder: WriterPropertiesBuilder,
-    path: &mut Vec<String>,
-    field: &Field,
-) -> WriterPropertiesBuilder {
-    let column = ColumnPath::new(path.clone());
-    match field.data_type() {
-        DataType::List(element) => {
-            path.extend(["list".to_owned(), "element".to_owned()]);
-            let builder = leaf_properties(builder, path, element);
-            path.truncate(path.len() - 2);
-            builder
-        }
-        DataType::Struct(fields) => fields.iter().fold(builder, |builder, field| {
-            path.push(field.name().clone());
-            let builder = leaf_properties(builder, path, field);
-            path.pop();
-            builder
-        }),
-        DataType::FixedSizeBinary(8) => builder.set_column_dictionary_enabled(column, false),
-        DataType::UInt64 | DataType::Int64 | DataType::Int32 => {
-            let plain = ["start_ns", "duration_ns", "time_offset_ns", "parent_delta", "subtree"];
-            let repeats = !plain.contains(&field.name().as_str());
-            builder
-                .set_column_dictionary_enabled(column.clone(), repeats)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
-        }
-        DataType::Utf8 | DataType::Binary | DataType::Dictionary(..)
-            if is_text(field.data_type()) =>
-        {
-            builder.set_column_encoding(column, Encoding::DELTA_LENGTH_BYTE_ARRAY)
-        }
-        _ => builder,
-    }
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => is_text(values),
-        DataType::Utf8 | DataType::Binary => true,
-        _ => false,
-    }
 }
 
 /// The resources of the rows and the keys that they are stored under, by key. The key is the hash, but for the second and later ones of
