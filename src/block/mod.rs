@@ -72,6 +72,7 @@ mod keys;
 mod known;
 mod leaf;
 mod levels;
+mod mask;
 mod nested;
 mod open;
 mod order;

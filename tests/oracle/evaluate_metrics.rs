@@ -213,6 +213,11 @@ impl Function<'_> {
             MetricsOp::MinOverTime => numbers().reduce(f64::min),
             MetricsOp::MaxOverTime => numbers().reduce(f64::max),
             MetricsOp::SumOverTime => sum(values),
+            // Seconds come last: else three times 1.501 s would be on average more than 1.501 s.
+            MetricsOp::AvgOverTime if values.iter().all(|v| matches!(v, Val::Duration(_))) => {
+                let all: Vec<Val> = values.iter().map(|value| (*value).clone()).collect();
+                (!all.is_empty()).then(|| evaluate_search::sum_of(&all) / count / SECOND)
+            }
             MetricsOp::AvgOverTime => sum(values).map(|sum| sum / count),
             MetricsOp::QuantileOverTime => {
                 let mut buckets: Vec<f64> =
