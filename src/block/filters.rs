@@ -12,7 +12,10 @@ use super::zones::ValueFilter;
 
 /// Filters take at most one byte in so many of those of the spans; those of identifiers likewise.
 const SHARE: usize = 112;
-const IDENTIFIERS_SHARE: usize = 32;
+const IDENTIFIERS_SHARE: usize = 24;
+
+/// Most bits for each value of an identifier: one in a thousand that is not there passes.
+const IDENTIFIER_BITS_MAX: usize = 16;
 
 /// A filter of more numbers comes after those of texts: few are asked for by equality.
 const FEW_NUMBERS: usize = 128;
@@ -91,10 +94,10 @@ impl FilterPlan {
         let counted = others.iter().filter(|wanted| !is_extra(wanted));
         let counted = counted.map(|(_, units)| room_for(units)).sum();
         let bytes = (self.stored_bytes / SHARE).max(BYTES_MIN * self.units);
-        add(&mut writer, others, counted, bytes, &mut planned);
+        add(&mut writer, others, (counted, BITS_MAX), bytes, &mut planned);
         let counted = identifiers.iter().map(|(_, units)| room_for(units)).sum();
         let bytes = (self.stored_bytes / IDENTIFIERS_SHARE).max(BYTES_MIN * self.units);
-        add(&mut writer, identifiers, counted, bytes, &mut planned);
+        add(&mut writer, identifiers, (counted, IDENTIFIER_BITS_MAX), bytes, &mut planned);
         (planned, writer.finish())
     }
 }
@@ -107,12 +110,12 @@ fn room_for(units: &[Values]) -> usize {
 fn add(
     writer: &mut FilterWriter,
     all: Vec<(Wanted, Vec<Values>)>,
-    values: usize,
+    (values, bits_max): (usize, usize),
     bytes: usize,
     planned: &mut Vec<Planned>,
 ) {
     let end = writer.len() + bytes;
-    let bits = (bytes * 8 / values.max(1)).clamp(BITS_MIN, BITS_MAX);
+    let bits = (bytes * 8 / values.max(1)).clamp(BITS_MIN, bits_max);
     for (wanted, units) in all {
         let largest = room_for(&units) / units.len();
         if writer.len() + FilterWriter::bytes_for(largest, bits) * units.len() > end {
@@ -163,7 +166,7 @@ mod tests {
             let (planned, section) = plan.finish();
             (planned.len(), section.len() * 8 / 60_000)
         };
-        assert_eq!(plan(60_100, 65_536), (1, BITS_MAX), "new on each span");
+        assert_eq!(plan(60_100, 65_536), (1, IDENTIFIER_BITS_MAX), "new on each span");
         // Its filter would take more than its share.
         assert_eq!(plan(90_000, 90_000), (0, 0), "it repeats");
         assert_eq!(plan(60_100, 300_000), (0, 0), "few spans have it");
