@@ -2,7 +2,8 @@
 //!
 //! The section `ValueFilters` is blocks of 32 bytes, each eight words of 32 bits, little endian; a filter is some of them, each so many
 //! after the one before, named by a [`ValueFilter`] of the zones. The filters of a key in all units have equally many blocks and take turns,
-//! so that what tells of a value, one block for each unit, lies in one place. A value's hash (below) chooses the block by its upper half and one bit in each word by its lower
+//! so that what tells of a value, one block for each unit, lies in one place. Blocks that are read alone have no checksum: like pages, they
+//! are checked by the bucket and the connection only. A value's hash (below) chooses the block by its upper half and one bit in each word by its lower
 //! half, as Parquet's Bloom filters do; with few bits for each value it has one in some of the words only, by the upper half again. Texts are hashed as they are; numbers as doubles, so that equal numbers of both types are one.
 
 use std::collections::{BTreeMap, BTreeSet};
