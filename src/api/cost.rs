@@ -12,7 +12,7 @@ use tracing::warn;
 use super::Api;
 use super::params::Params;
 use super::proto::{MetadataMetrics, SearchMetrics};
-use crate::querier::Cost;
+use crate::querier::{Cost, Progress};
 use crate::runtime::metered;
 
 /// Longest text of a query in the log, in bytes.
@@ -71,6 +71,13 @@ pub(super) fn metrics_of(cost: &Cost) -> SearchMetrics {
     }
 }
 
+/// The same of a question that is at work: how far it has come.
+pub(super) fn metrics_so_far(progress: &Progress) -> SearchMetrics {
+    let Progress { cost, jobs_left } = progress;
+    let total_jobs = saturated(cost.jobs.saturating_add(*jobs_left));
+    SearchMetrics { total_jobs, ..metrics_of(cost) }
+}
+
 /// A count for a field of 32 bits.
 pub(super) fn saturated(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
@@ -112,6 +119,30 @@ pub(super) async fn measured(
         );
     }
     response
+}
+
+/// Logs a call that took longer than `log_queries_longer_than`: since when it was at work, and how much CPU time it took.
+pub(super) fn log_if_slow(
+    api: &Api,
+    params: &Params,
+    path: &str,
+    (begun, cpu): (u64, Duration),
+    is_answered: bool,
+) {
+    let (took, longest) = (api.since(begun), api.config.log_queries_longer_than);
+    if longest == Duration::ZERO || took <= longest {
+        return;
+    }
+    warn!(
+        path,
+        query = beginning(params.get("q").unwrap_or_default()),
+        start = params.get("start"),
+        end = params.get("end"),
+        is_answered,
+        took_ms = took.as_millis(),
+        cpu_ms = cpu.as_millis(),
+        "slow query"
+    );
 }
 
 /// So much of a text as may stand in the log.

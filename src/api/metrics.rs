@@ -58,25 +58,29 @@ impl Default for MetricsLimits {
 pub(super) async fn query_range(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     let wanted = range_request(&call.params, &api.config, api.now())?;
-    answer(&api, call, wanted, |answer, max| {
-        let metrics = metrics_of_all(&answer.cost);
-        let (status, message) = status(&answer, max);
-        let series = answer.series.into_iter().map(TimeSeries::from).collect();
-        QueryRangeResponse { series, metrics, status, message }
-    })
-    .await
+    answer(&api, call, wanted, range_answer).await
+}
+
+/// As a message; of at most `max` series.
+pub(super) fn range_answer(answer: MetricsAnswer, max: usize) -> QueryRangeResponse {
+    let metrics = metrics_of_all(&answer.cost);
+    let (status, message) = status(&answer, max);
+    let series = answer.series.into_iter().map(TimeSeries::from).collect();
+    QueryRangeResponse { series, metrics, status, message }
 }
 
 pub(super) async fn query(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     let wanted = instant_request(&call.params, &api.config, api.now())?;
-    answer(&api, call, wanted, |answer, max| {
-        let metrics = metrics_of_all(&answer.cost);
-        let (status, message) = status(&answer, max);
-        let series = answer.series.into_iter().filter_map(instant_series).collect();
-        QueryInstantResponse { series, metrics, status, message }
-    })
-    .await
+    answer(&api, call, wanted, instant_answer).await
+}
+
+/// As a message; of at most `max` series.
+pub(super) fn instant_answer(answer: MetricsAnswer, max: usize) -> QueryInstantResponse {
+    let metrics = metrics_of_all(&answer.cost);
+    let (status, message) = status(&answer, max);
+    let series = answer.series.into_iter().filter_map(instant_series).collect();
+    QueryInstantResponse { series, metrics, status, message }
 }
 
 async fn answer<M>(
@@ -162,7 +166,12 @@ fn signed(timestamp_ms: u64) -> i64 {
     i64::try_from(timestamp_ms).unwrap_or(i64::MAX)
 }
 
-fn range_request(params: &Params, config: &Config, now: u64) -> Result<MetricsRequest, Failure> {
+/// What a range query asks.
+pub(super) fn range_request(
+    params: &Params,
+    config: &Config,
+    now: u64,
+) -> Result<MetricsRequest, Failure> {
     let query = query_text(params, config)?;
     let (start, end) = time_range(params, config, now)?;
     let step = match params.get("step") {
@@ -191,7 +200,12 @@ fn range_request(params: &Params, config: &Config, now: u64) -> Result<MetricsRe
     })
 }
 
-fn instant_request(params: &Params, config: &Config, now: u64) -> Result<MetricsRequest, Failure> {
+/// What an instant query asks.
+pub(super) fn instant_request(
+    params: &Params,
+    config: &Config,
+    now: u64,
+) -> Result<MetricsRequest, Failure> {
     let query = query_text(params, config)?;
     let (start, end) = time_range(params, config, now)?;
     Ok(MetricsRequest {

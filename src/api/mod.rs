@@ -15,7 +15,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use futures::future::BoxFuture;
-use http::{StatusCode, header, request};
+use http::{HeaderMap, StatusCode, header, request};
 use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -31,6 +31,7 @@ mod compress;
 mod cost;
 mod explain;
 mod format;
+mod grpc;
 mod json;
 mod legacy;
 mod llm;
@@ -163,13 +164,16 @@ struct Call {
 impl Api {
     /// Reads what all questions have: tenants, parameters, the wanted form; and takes a place among the questions at work.
     fn enter(&self, request: &request::Parts) -> Result<Call, Failure> {
+        self.admit(&request.headers, Params::of(&request.uri))
+    }
+
+    fn admit(&self, headers: &HeaderMap, params: Params) -> Result<Call, Failure> {
         (self.parts.answers)()?;
-        let tenants = listener::tenants(&request.headers, self.config.multitenancy)?;
+        let tenants = listener::tenants(headers, self.config.multitenancy)?;
         if tenants.len() > 1 && !self.config.multi_tenant_queries_enabled {
             return Err(Failure::invalid("multi-tenant query unsupported"));
         }
-        let params = Params::of(&request.uri);
-        let form = Form::of(&request.headers);
+        let form = Form::of(headers);
         Ok(Call { tenants, params, form, _place: self.slots.take()? })
     }
 
@@ -218,8 +222,9 @@ pub fn router(config: Config, parts: Parts) -> Router {
         .route("/status/version", get(status::version))
         .fallback(not_found)
         .layer(from_fn(compress::gzip))
+        .with_state(Arc::clone(&state))
+        .merge(grpc::router(state))
         .layer(from_fn(catch_panics))
-        .with_state(state)
 }
 
 /// Answers until `stop` ends and the questions at work are done.
@@ -235,8 +240,10 @@ async fn not_found(request: Request) -> Response {
 }
 
 async fn catch_panics(request: Request, next: Next) -> Response {
-    let answer = listener::caught(next.run(request)).await;
-    answer.unwrap_or_else(|failure| Refused(failure).into_response())
+    let is_grpc = listener::is_grpc(request.headers());
+    listener::caught(next.run(request)).await.unwrap_or_else(|failure| {
+        if is_grpc { grpc::refuse(failure) } else { Refused(failure).into_response() }
+    })
 }
 
 #[cfg(test)]

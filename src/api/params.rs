@@ -29,6 +29,12 @@ impl Params {
         Self(Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default())
     }
 
+    /// Those that are not empty.
+    pub(super) fn made<const N: usize>(pairs: [(&str, String); N]) -> Self {
+        let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+        Self(pairs.map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())

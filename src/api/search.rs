@@ -56,7 +56,8 @@ fn response_of(answer: SearchAnswer, padded: bool) -> SearchResponse {
     SearchResponse { traces, metrics: metrics_of(&cost) }
 }
 
-fn metadata_of(trace: TraceMatch, padded: bool) -> TraceSearchMetadata {
+/// As it is told.
+pub(super) fn metadata_of(trace: TraceMatch, padded: bool) -> TraceSearchMetadata {
     let TraceMatch { id, start, duration, root_service, root_name, services, spansets, rank: _ } =
         trace;
     // Grafana stumbles over a span set without spans.

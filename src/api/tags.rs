@@ -84,25 +84,38 @@ const WITHOUT_VALUES: [&str; 14] = [
 /// `/api/search/tags`: names without their scopes.
 pub(super) async fn names_v1(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
-    let (scopes, cost) = names(&api, &call, "", false).await?;
+    let (message, cost) = names(&api, &call).await?;
+    Ok(with_cost(call.form.answer(&message), &cost))
+}
+
+/// Names without their scopes, by the parameters of a call.
+pub(super) async fn names(api: &Api, call: &Call) -> Result<(SearchTagsResponse, Cost), Failure> {
+    let (scopes, cost) = found_names(api, call, "", false).await?;
     let names: BTreeSet<String> = scopes.into_iter().flat_map(|scope| scope.tags).collect();
     let limit = call.params.lenient_count("limit");
     let tag_names = names.into_iter().take(no_limit_if_zero(limit)).collect();
-    let message = SearchTagsResponse { tag_names, metrics: metadata(&cost) };
-    Ok(with_cost(call.form.answer(&message), &cost))
+    Ok((SearchTagsResponse { tag_names, metrics: metadata(&cost) }, cost))
 }
 
 /// `/api/v2/search/tags`: names by scope.
 pub(super) async fn names_v2(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
-    let filter = call.params.get("q").unwrap_or_default();
-    let (scopes, cost) = names(&api, &call, filter, true).await?;
-    let message = SearchTagsV2Response { scopes, metrics: metadata(&cost) };
+    let (message, cost) = scoped_names(&api, &call).await?;
     Ok(with_cost(call.form.answer(&message), &cost))
 }
 
+/// Names by scope, by the parameters of a call.
+pub(super) async fn scoped_names(
+    api: &Api,
+    call: &Call,
+) -> Result<(SearchTagsV2Response, Cost), Failure> {
+    let filter = call.params.get("q").unwrap_or_default();
+    let (scopes, cost) = found_names(api, call, filter, true).await?;
+    Ok((SearchTagsV2Response { scopes, metrics: metadata(&cost) }, cost))
+}
+
 /// The intrinsic names are there if they are asked for, or if all are, and those are wanted `with_intrinsics`.
-async fn names(
+async fn found_names(
     api: &Api,
     call: &Call,
     filter: &str,
@@ -159,6 +172,16 @@ pub(super) async fn values_v1(
 ) -> Answered {
     let Some(name) = name_in(&path)? else { return Ok(no_such_page()) };
     let call = api.enter(&request)?;
+    let (message, cost) = texts(&api, &call, name).await?;
+    Ok(with_cost(call.form.answer(&message), &cost))
+}
+
+/// Values of a tag as texts, by the parameters of a call.
+pub(super) async fn texts(
+    api: &Api,
+    call: &Call,
+    name: &str,
+) -> Result<(SearchTagValuesResponse, Cost), Failure> {
     let (texts, cost) = match name {
         "status.code" => (["error", "ok", "unset"].map(str::to_owned).into(), Cost::default()),
         "error" => (BTreeSet::from(["true".to_owned()]), Cost::default()),
@@ -169,14 +192,13 @@ pub(super) async fn values_v1(
                 "root.service.name" => "rootServiceName".to_owned(),
                 name => attribute(name),
             };
-            let found = values(&api, &call, attribute, "").await?;
+            let found = values(api, call, attribute, "").await?;
             (found.values.into_iter().map(|value| value.text).collect(), found.cost)
         }
     };
     let limit = no_limit_if_zero(call.params.lenient_count("limit"));
     let tag_values = texts.into_iter().take(limit).collect();
-    let message = SearchTagValuesResponse { tag_values, metrics: metadata(&cost) };
-    Ok(with_cost(call.form.answer(&message), &cost))
+    Ok((SearchTagValuesResponse { tag_values, metrics: metadata(&cost) }, cost))
 }
 
 /// `/api/v2/search/tag/{attribute}/values`: values with their types.
@@ -187,38 +209,42 @@ pub(super) async fn values_v2(
 ) -> Answered {
     let Some(name) = name_in(&path)? else { return Ok(no_such_page()) };
     let call = api.enter(&request)?;
-    let filter = call.params.get("q").unwrap_or_default();
-    let found = match fixed_values(name, filter) {
-        Some(keywords) => {
-            // The range is checked all the same.
-            tags_window(&call.params, &api.config, api.now())?;
-            TagValues {
-                values: keywords.iter().map(|text| keyword(text)).collect(),
-                cost: Cost::default(),
-            }
-        }
-        None => {
-            values(&api, &call, name.to_owned(), filter).await.map_err(|failure| {
-                match failure.kind {
-                    Kind::Invalid => {
-                        Failure::invalid(format!("please provide a valid tagName: {failure}"))
-                    }
-                    _ => failure,
-                }
-            })?
-        }
-    };
+    let found = typed_values(&api, &call, name).await?;
     let (form, cost) = (call.form, found.cost);
     Ok(with_cost(on_cpu(move || answer_values_v2(form, found)).await, &cost))
+}
+
+/// Values of an attribute with their types, by the parameters of a call.
+pub(super) async fn typed_values(api: &Api, call: &Call, name: &str) -> Result<TagValues, Failure> {
+    let filter = call.params.get("q").unwrap_or_default();
+    if let Some(keywords) = fixed_values(name, filter) {
+        // The range is checked all the same.
+        tags_window(&call.params, &api.config, api.now())?;
+        let values = keywords.iter().map(|text| keyword(text)).collect();
+        return Ok(TagValues { values, cost: Cost::default() });
+    }
+    let found = values(api, call, name.to_owned(), filter).await;
+    found.map_err(|failure| match failure.kind {
+        Kind::Invalid => Failure::invalid(format!("please provide a valid tagName: {failure}")),
+        _ => failure,
+    })
 }
 
 fn keyword(text: &str) -> crate::querier::TagValue {
     crate::querier::TagValue { kind: "keyword", text: text.to_owned() }
 }
 
-fn answer_values_v2(form: Form, found: TagValues) -> Response {
+/// As a message.
+pub(super) fn message_of(found: TagValues) -> SearchTagValuesV2Response {
     let TagValues { values, cost } = found;
+    let values =
+        values.into_iter().map(|value| TagValue { kind: value.kind.to_owned(), value: value.text });
+    SearchTagValuesV2Response { tag_values: values.collect(), metrics: metadata(&cost) }
+}
+
+fn answer_values_v2(form: Form, found: TagValues) -> Response {
     if form == Form::Llm {
+        let TagValues { values, cost } = found;
         let mut by_type = serde_json::Map::new();
         for value in values {
             let texts = by_type.entry(value.kind).or_insert_with(|| json!([]));
@@ -228,12 +254,7 @@ fn answer_values_v2(form: Form, found: TagValues) -> Response {
             json!({"tagValues": by_type, "metrics": {"inspectedBytes": cost.inspected_bytes}});
         return llm(to_json(&message));
     }
-    let values =
-        values.into_iter().map(|value| TagValue { kind: value.kind.to_owned(), value: value.text });
-    form.answer(&SearchTagValuesV2Response {
-        tag_values: values.collect(),
-        metrics: metadata(&cost),
-    })
+    form.answer(&message_of(found))
 }
 
 /// The values that need no look at spans: keywords if nothing narrows them down, none of what has too many.

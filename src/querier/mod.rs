@@ -4,6 +4,7 @@
 //! Traces that lie in several (found by the blocks' `shared` sections and by the ids that are live) are assembled and
 //! evaluated whole, and left out everywhere else: an answer does not depend on how spans were cut into blocks.
 
+mod ahead;
 mod find;
 mod metrics;
 mod names;
@@ -15,6 +16,8 @@ mod tags;
 use std::ops::RangeInclusive;
 
 pub use find::FoundTrace;
+pub use metrics::Metrics;
+pub use search::Search;
 
 use crate::block::Blocks;
 use crate::failure::{Failure, Kind};
@@ -129,6 +132,15 @@ pub struct Cost {
     pub jobs_skipped: u64,
     /// Reads of the bucket, one for all neighbouring ranges.
     pub requests: u64,
+}
+
+/// How far a question has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What it cost so far.
+    pub cost: Cost,
+    /// Units that are still to be read, about: what is not opened yet is guessed.
+    pub jobs_left: u64,
 }
 
 /// Where a tag may be.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
+use super::ahead::Ahead;
 use super::sources::{Folds, Job, Sources};
-use super::{Cost, Querier, SearchAnswer, SearchRequest, refused};
+use super::{Cost, Progress, Querier, SearchAnswer, SearchRequest, refused};
 use crate::columns::Batch;
 use crate::failure::Failure;
 use crate::manifest::BlockEntry;
@@ -24,6 +25,9 @@ const FIRST_WAVE: usize = 8;
 
 /// Then so many times more, again and again: few waits to the bucket, even for a needle.
 const WAVE_GROWTH: usize = 4;
+
+/// Spans in a unit, about: for the progress of a search.
+const UNIT_SPANS: u64 = 64 << 10;
 
 /// The matches so far: by the query's order, newest first; never more than the limit.
 struct Best {
@@ -63,6 +67,32 @@ struct Run {
     first_look: Scan,
     best: Mutex<Best>,
     cost: Mutex<Cost>,
+    ahead: Mutex<Ahead>,
+}
+
+/// A search that was begun. Clones are the same search.
+#[derive(Clone)]
+pub struct Search(Arc<Run>);
+
+impl Search {
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        let cost = *self.0.cost.lock();
+        Progress { cost, jobs_left: self.0.ahead.lock().units_left() }
+    }
+
+    /// Traces that are surely in the answer, the first ones of it, without the first `known` of them: nothing that is still to be read
+    /// can come before them.
+    pub fn settled(&self, known: usize) -> Vec<TraceMatch> {
+        let newest = self.0.ahead.lock().newest();
+        let best = self.0.best.lock();
+        // What an order of the query's own puts first may be of any time.
+        if best.is_ordered && newest.is_some() {
+            return Vec::new();
+        }
+        let is_settled = |found: &&TraceMatch| newest.is_none_or(|newest| found.start > newest);
+        best.found.values().take_while(is_settled).skip(known).cloned().collect()
+    }
 }
 
 impl Querier {
@@ -75,6 +105,14 @@ impl Querier {
         tenants: &[TenantId],
         request: SearchRequest,
     ) -> Result<SearchAnswer, Failure> {
+        self.finish_search(tenants, &Self::begin_search(request)?).await
+    }
+
+    /// A search that can be watched while [`Querier::finish_search`] is at work.
+    ///
+    /// # Errors
+    /// [`crate::failure::Kind::Invalid`] for a query that is refused.
+    pub fn begin_search(request: SearchRequest) -> Result<Search, Failure> {
         let query = compile(&request.query).map_err(|error| refused(&error))?;
         let scan = Scan {
             window: request.window.clone(),
@@ -84,11 +122,23 @@ impl Querier {
         let limit = query.limit().map_or(request.limit, |own| own.min(request.limit));
         let best = Best { limit, is_ordered: query.is_ordered(), found: BTreeMap::new() };
         let first_look = Scan { projection: query.first_look().clone(), ..scan.clone() };
-        let (best, cost) = (Mutex::new(best), Mutex::default());
-        let run = Arc::new(Run { query, request, scan, first_look, best, cost });
+        let (best, cost, ahead) = (Mutex::new(best), Mutex::default(), Mutex::new(Ahead::new()));
+        Ok(Search(Arc::new(Run { query, request, scan, first_look, best, cost, ahead })))
+    }
+
+    /// The answer of a search. A search is finished once.
+    ///
+    /// # Errors
+    /// Why the answer would be incomplete.
+    pub async fn finish_search(
+        &self,
+        tenants: &[TenantId],
+        Search(run): &Search,
+    ) -> Result<SearchAnswer, Failure> {
         if !run.query.is_never() {
             for (number, tenant) in tenants.iter().enumerate() {
-                self.search_tenant(&run, number, tenant).await?;
+                let is_last = number + 1 == tenants.len();
+                self.search_tenant(run, (number, is_last), tenant).await?;
             }
         }
         let traces = std::mem::take(&mut run.best.lock().found).into_values().collect();
@@ -100,7 +150,7 @@ impl Querier {
     async fn search_tenant(
         &self,
         run: &Arc<Run>,
-        number: usize,
+        (number, is_last): (usize, bool),
         tenant: &TenantId,
     ) -> Result<(), Failure> {
         let pin = self.ingester.pin(tenant).await?;
@@ -124,11 +174,15 @@ impl Querier {
             let inside = std::mem::replace(&mut left, rest);
             let sources =
                 self.some_sources(tenant, pin.clone(), (inside, has_live), &split).await?;
-            self.search_sources(run, number, &sources, &mut done).await?;
+            let rest = Rest::of(&left, is_last);
+            self.search_sources(run, number, (&sources, rest), &mut done).await?;
             run.cost.lock().add(sources.cost);
             split.clone_from(&sources.split);
             wave = wave.saturating_mul(WAVE_GROWTH);
             has_live = false;
+        }
+        if !is_last {
+            run.ahead.lock().expect_anything();
         }
         run.cost.lock().blocks_skipped += skipped as u64;
         Ok(())
@@ -138,7 +192,7 @@ impl Querier {
         &self,
         run: &Arc<Run>,
         tenant: usize,
-        sources: &Sources,
+        (sources, rest): (&Sources, Rest),
         done: &mut Folds,
     ) -> Result<(), Failure> {
         // Split traces first: they may be of any age.
@@ -155,6 +209,8 @@ impl Querier {
         }
         let jobs = sources.jobs(&run.scan, self, &mut cost).await?;
         run.cost.lock().add_scan(cost);
+        let starts = jobs.iter().map(|job| job.unit.last_start);
+        run.ahead.lock().opened(starts, rest.newest, rest.units);
         let mut jobs = jobs.into_iter();
         // Mostly the newest unit has all that is wanted.
         if let Some(job) = jobs.next() {
@@ -174,7 +230,19 @@ impl Querier {
         sources: &Sources,
         job: Job,
     ) -> Result<(), Failure> {
-        let Job { source, unit } = job;
+        let start = job.unit.last_start;
+        self.search_unit(run, tenant, sources, job).await?;
+        run.ahead.lock().done(start);
+        Ok(())
+    }
+
+    async fn search_unit(
+        &self,
+        run: &Arc<Run>,
+        tenant: usize,
+        sources: &Sources,
+        Job { source, unit }: Job,
+    ) -> Result<(), Failure> {
         // Units come newest first: no trace of this one, nor of any after it, may be new enough.
         if !run.best.lock().wants(unit.last_start, TraceId::default()) {
             run.cost.lock().jobs_skipped += 1;
@@ -209,6 +277,24 @@ impl Querier {
         let found = self.cpu.run(evaluate).await?;
         run.best.lock().add(tenant, found);
         Ok(())
+    }
+}
+
+/// What a wave leaves for later.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    /// The latest that a trace there may start; `None` if nothing is left.
+    newest: Option<u64>,
+    units: u64,
+}
+
+impl Rest {
+    /// The blocks that are left, the newest first. After another tenant than the last one, anything may come.
+    fn of(left: &[Arc<BlockEntry>], is_last: bool) -> Self {
+        // A trace starts before the end of each of its spans.
+        let newest = left.first().map(|block| block.end_unix_nano);
+        let units = left.iter().map(|block| block.spans.div_ceil(UNIT_SPANS)).sum();
+        Self { newest: if is_last { newest } else { Some(u64::MAX) }, units }
     }
 }
 

@@ -74,6 +74,11 @@ impl Server {
         }
     }
 
+    /// Where the API is.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
+    }
+
     /// Asks the API for a path with its query string.
     pub(crate) fn get(&self, path: &str, headers: &Headers) -> Response {
         with(self.client.get(format!("{}{path}", self.api)), headers).send().unwrap()

@@ -56,6 +56,26 @@ pub(super) struct Grouped {
     pub(super) exemplars: Exemplars,
 }
 
+impl Body {
+    /// Samples that it holds.
+    pub(super) fn samples(&self, slots: &Slots) -> usize {
+        match self {
+            Self::Grouped(grouped) => grouped.groups.len().saturating_mul(slots.count()),
+            Self::Compared(_) => usize::MAX,
+        }
+    }
+
+    /// The same without exemplars; `None` of a comparison.
+    pub(super) fn copy(&self, slots: &Slots) -> Option<Self> {
+        let Self::Grouped(grouped) = self else { return None };
+        Some(Self::Grouped(Box::new(Grouped {
+            groups: grouped.groups.clone(),
+            cells: grouped.cells.clone(),
+            exemplars: Exemplars::new(0, slots.count()),
+        })))
+    }
+}
+
 impl Function {
     pub(super) fn bind(metrics: &ast::Metrics, hints: &[Hint]) -> Result<Self, Error> {
         let query = Query::bind(&metrics.pipeline, None, hints)?;

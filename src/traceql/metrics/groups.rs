@@ -34,7 +34,7 @@ struct By {
 }
 
 /// Series that were seen, by their labels.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Groups {
     labels: Vec<Labels>,
     /// The [`key`] of each, and its code.
@@ -48,7 +48,7 @@ pub(super) struct Groups {
 }
 
 /// The series of the resources of one block, by what they say of one field: the units of a block have the same ones.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct OfResources {
     all: Arc<Vec<Arc<Resource>>>,
     series: Known,

@@ -168,6 +168,16 @@ impl MetricsQuery {
         Ok(observed)
     }
 
+    /// A copy of an answer so far, without exemplars. `None` if it has too many samples, or is not to be told before it is whole: `compare`
+    /// chooses by all of the time.
+    pub fn copy(&self, partial: &Partial, samples_max: usize) -> Option<Partial> {
+        let Partial { slots, exemplars: _, samples_max: max, bodies } = partial;
+        let samples = bodies.iter().map(|body| body.samples(slots)).fold(0, usize::saturating_add);
+        let bodies = bodies.iter().map(|body| body.copy(slots)).collect::<Option<_>>();
+        let bodies = bodies.filter(|_| samples <= samples_max)?;
+        Some(Partial { slots: *slots, exemplars: 0, samples_max: *max, bodies })
+    }
+
     /// The series of an answer: by the number of labels, then label by label.
     pub fn finish(&self, partial: Partial) -> Vec<Series> {
         let Partial { slots, exemplars, samples_max: _, bodies } = partial;

@@ -350,7 +350,7 @@ fn by_value<'a>(
 }
 
 /// Numbers that were given to something that is counted from 0.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Known(Vec<u32>);
 
 impl Known {

@@ -73,6 +73,12 @@ impl Slots {
         usize::try_from(after / self.step).ok().filter(|slot| *slot < self.count)
     }
 
+    /// How many slots, from the first on, have only spans that start before `start`.
+    pub fn before(&self, start: u64) -> usize {
+        let after = start.saturating_sub(self.start).saturating_sub(1);
+        usize::try_from(after / self.step).map_or(self.count, |slots| slots.min(self.count))
+    }
+
     /// The starts that are in one slot.
     pub(super) fn bounds(&self, slot: usize) -> RangeInclusive<u64> {
         let left = self.start + self.step * slot as u64;
