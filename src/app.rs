@@ -269,6 +269,7 @@ fn api_config(config: &Config) -> api::Config {
         max_duration: frontend.search.max_duration,
         max_query_expression_size_bytes: any(frontend.max_query_expression_size_bytes),
         api_timeout,
+        mcp: frontend.mcp_server.enabled,
         log_queries_longer_than: frontend.log_queries_longer_than,
         metrics: api::MetricsLimits {
             max_duration: frontend.metrics.max_duration,

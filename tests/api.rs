@@ -11,6 +11,9 @@ mod bodies;
 #[path = "api/grpc.rs"]
 mod grpc;
 
+#[path = "api/mcp.rs"]
+mod mcp;
+
 #[path = "api/server.rs"]
 mod server;
 
@@ -344,6 +347,15 @@ fn bad_questions_are_refused_with_the_reason() {
 #[test]
 fn tags_and_their_values_are_listed() {
     assert!(run(include_str!("api/tags.yaml")) >= 10);
+}
+
+#[test]
+fn language_models_get_answers() {
+    let server = Server::start(false);
+    for step in &read(include_str!("api/shop.yaml")).steps {
+        asked(&server, step);
+    }
+    mcp::check(&server);
 }
 
 #[test]

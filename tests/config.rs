@@ -264,7 +264,11 @@ fn tempos_own_files_are_taken_with_warnings() {
 
     let (v3, warnings) = read("v3.yaml").unwrap();
     assert_eq!(v3.compactor.compaction.block_retention, Duration::from_hours(720));
-    assert!(keys(&warnings).contains(&"query_frontend.mcp_server"), "{warnings:?}");
+    assert!(v3.query_frontend.mcp_server.enabled);
+    assert!(
+        keys(&warnings).contains(&"query_frontend.metrics.query_backend_after"),
+        "{warnings:?}"
+    );
 }
 
 fn keys(warnings: &[Warning]) -> Vec<&str> {

@@ -15,7 +15,7 @@ use super::proto::{
     Sample, TimeSeries,
 };
 use super::times::{flexible, go_duration, print_go, since};
-use super::{Answered, ApiState, Call, Config};
+use super::{Answered, Api, ApiState, Call, Config};
 use crate::failure::Failure;
 use crate::listener::on_cpu;
 use crate::querier::{Cost, MetricsAnswer, MetricsRequest};
@@ -57,8 +57,43 @@ impl Default for MetricsLimits {
 
 pub(super) async fn query_range(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
+    if explain::is_wanted(&call.params) {
+        let wanted = range_request(&call.params, &api.config, api.now())?;
+        return explained(&api, &call, wanted).await;
+    }
+    let (message, cost) = range(&api, &call).await?;
+    answer(&call, message, &cost).await
+}
+
+pub(super) async fn query(State(api): ApiState, request: request::Parts) -> Answered {
+    let call = api.enter(&request)?;
+    if explain::is_wanted(&call.params) {
+        let wanted = instant_request(&call.params, &api.config, api.now())?;
+        return explained(&api, &call, wanted).await;
+    }
+    let (message, cost) = instant(&api, &call).await?;
+    answer(&call, message, &cost).await
+}
+
+/// Series over time, by the parameters of a call.
+pub(super) async fn range(api: &Api, call: &Call) -> Result<(QueryRangeResponse, Cost), Failure> {
     let wanted = range_request(&call.params, &api.config, api.now())?;
-    answer(&api, call, wanted, range_answer).await
+    let max = wanted.max_series;
+    let answer = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
+    let cost = answer.cost;
+    Ok((on_cpu(move || range_answer(answer, max)).await, cost))
+}
+
+/// A value for each series, by the parameters of a call.
+pub(super) async fn instant(
+    api: &Api,
+    call: &Call,
+) -> Result<(QueryInstantResponse, Cost), Failure> {
+    let wanted = instant_request(&call.params, &api.config, api.now())?;
+    let max = wanted.max_series;
+    let answer = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
+    let cost = answer.cost;
+    Ok((on_cpu(move || instant_answer(answer, max)).await, cost))
 }
 
 /// As a message; of at most `max` series.
@@ -69,12 +104,6 @@ pub(super) fn range_answer(answer: MetricsAnswer, max: usize) -> QueryRangeRespo
     QueryRangeResponse { series, metrics, status, message }
 }
 
-pub(super) async fn query(State(api): ApiState, request: request::Parts) -> Answered {
-    let call = api.enter(&request)?;
-    let wanted = instant_request(&call.params, &api.config, api.now())?;
-    answer(&api, call, wanted, instant_answer).await
-}
-
 /// As a message; of at most `max` series.
 pub(super) fn instant_answer(answer: MetricsAnswer, max: usize) -> QueryInstantResponse {
     let metrics = metrics_of_all(&answer.cost);
@@ -83,27 +112,17 @@ pub(super) fn instant_answer(answer: MetricsAnswer, max: usize) -> QueryInstantR
     QueryInstantResponse { series, metrics, status, message }
 }
 
-async fn answer<M>(
-    api: &super::Api,
-    call: Call,
-    wanted: MetricsRequest,
-    message: impl FnOnce(MetricsAnswer, usize) -> M + Send + 'static,
-) -> Answered
+async fn answer<M>(call: &Call, message: M, cost: &Cost) -> Answered
 where
-    M: prost::Message + serde::Serialize,
+    M: prost::Message + serde::Serialize + 'static,
 {
-    if explain::is_wanted(&call.params) {
-        return explained(api, &call, wanted).await;
-    }
-    let (form, max) = (call.form, wanted.max_series);
-    let answer = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
-    let cost = answer.cost;
-    let response: Response = on_cpu(move || form.answer(&message(answer, max))).await;
-    Ok(with_cost(response, &cost))
+    let form = call.form;
+    let response: Response = on_cpu(move || form.answer(&message)).await;
+    Ok(with_cost(response, cost))
 }
 
 /// Computes, and tells how.
-async fn explained(api: &super::Api, call: &Call, wanted: MetricsRequest) -> Answered {
+async fn explained(api: &Api, call: &Call, wanted: MetricsRequest) -> Answered {
     let (text, window, begun) = (wanted.query.clone(), wanted.slots.window(), api.now());
     let computed = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted)));
     let (answer, cpu) = metered(computed).await;

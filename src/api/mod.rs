@@ -35,6 +35,7 @@ mod grpc;
 mod json;
 mod legacy;
 mod llm;
+mod mcp;
 mod metrics;
 mod params;
 mod pieces;
@@ -76,6 +77,8 @@ pub struct Config {
     pub requests_max: usize,
     /// What metrics queries may ask.
     pub metrics: MetricsLimits,
+    /// Whether language models are served at `/api/mcp`.
+    pub mcp: bool,
     /// Whether search answers print trace ids with their leading zeros.
     pub left_pad_trace_ids: bool,
 }
@@ -97,6 +100,7 @@ impl Default for Config {
             api_timeout: Duration::from_mins(5),
             requests_max: 512,
             metrics: MetricsLimits::default(),
+            mcp: false,
             left_pad_trace_ids: false,
         }
     }
@@ -210,7 +214,8 @@ pub fn router(config: Config, parts: Parts) -> Router {
         .route("/api/traces/{id}", any(traces::v1))
         .route("/api/v2/traces/{id}", any(traces::v2))
         .route("/api/metrics/query_range", any(metrics::query_range))
-        .route("/api/metrics/query", any(metrics::query));
+        .route("/api/metrics/query", any(metrics::query))
+        .route("/api/mcp", any(mcp::serve));
     let state = Arc::new(Api { slots: Slots::new(config.requests_max), config, parts });
     let api = api.layer(from_fn_with_state(Arc::clone(&state), cost::measured));
     let prefix = state.config.http_api_prefix.trim_matches('/');

@@ -9,7 +9,7 @@ use super::proto::{KeyValue, SearchResponse, ServiceStats, Span, SpanSet, TraceS
 use super::{Answered, Api, ApiState, Call, params};
 use crate::failure::Failure;
 use crate::listener::on_cpu;
-use crate::querier::{SearchAnswer, SearchRequest};
+use crate::querier::{Cost, SearchAnswer, SearchRequest};
 use crate::runtime::metered;
 use crate::traceql::{SpanMatch, SpansetMatch, TraceMatch, compile};
 
@@ -18,15 +18,22 @@ const NO_ROOT: &str = "<root span not yet received>";
 
 pub(super) async fn search(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
-    let wanted = params::search(&call.params, &api.config, api.now())?;
     if explain::is_wanted(&call.params) {
+        let wanted = params::search(&call.params, &api.config, api.now())?;
         return explained(&api, &call, wanted).await;
     }
-    let answer = api.within(Box::pin(api.parts.querier.search(&call.tenants, wanted))).await?;
-    let (form, padded) = (call.form, api.config.left_pad_trace_ids);
-    let cost = answer.cost;
-    let response = on_cpu(move || form.answer(&response_of(answer, padded))).await;
+    let (message, cost) = found(&api, &call).await?;
+    let form = call.form;
+    let response = on_cpu(move || form.answer(&message)).await;
     Ok(with_cost(response, &cost))
+}
+
+/// What a search finds, by the parameters of a call.
+pub(super) async fn found(api: &Api, call: &Call) -> Result<(SearchResponse, Cost), Failure> {
+    let wanted = params::search(&call.params, &api.config, api.now())?;
+    let answer = api.within(Box::pin(api.parts.querier.search(&call.tenants, wanted))).await?;
+    let (padded, cost) = (api.config.left_pad_trace_ids, answer.cost);
+    Ok((on_cpu(move || response_of(answer, padded)).await, cost))
 }
 
 /// Searches, and tells how.

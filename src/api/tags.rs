@@ -243,18 +243,18 @@ pub(super) fn message_of(found: TagValues) -> SearchTagValuesV2Response {
 }
 
 fn answer_values_v2(form: Form, found: TagValues) -> Response {
-    if form == Form::Llm {
-        let TagValues { values, cost } = found;
-        let mut by_type = serde_json::Map::new();
-        for value in values {
-            let texts = by_type.entry(value.kind).or_insert_with(|| json!([]));
-            texts.as_array_mut().expect("each is a list").push(json!(value.text));
-        }
-        let message =
-            json!({"tagValues": by_type, "metrics": {"inspectedBytes": cost.inspected_bytes}});
-        return llm(to_json(&message));
+    if form == Form::Llm { llm(llm_values(found)) } else { form.answer(&message_of(found)) }
+}
+
+/// For language models: by type.
+pub(super) fn llm_values(found: TagValues) -> Vec<u8> {
+    let TagValues { values, cost } = found;
+    let mut by_type = serde_json::Map::new();
+    for value in values {
+        let texts = by_type.entry(value.kind).or_insert_with(|| json!([]));
+        texts.as_array_mut().expect("each is a list").push(json!(value.text));
     }
-    form.answer(&message_of(found))
+    to_json(&json!({"tagValues": by_type, "metrics": {"inspectedBytes": cost.inspected_bytes}}))
 }
 
 /// The values that need no look at spans: keywords if nothing narrows them down, none of what has too many.

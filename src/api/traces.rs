@@ -72,7 +72,8 @@ pub(super) async fn v2(
     Ok(with_cost(response, &cost))
 }
 
-async fn find(api: &Api, call: &Call, id: &str) -> Result<Option<FoundTrace>, Failure> {
+/// The trace of this id, by the parameters of a call.
+pub(super) async fn find(api: &Api, call: &Call, id: &str) -> Result<Option<FoundTrace>, Failure> {
     let id = TraceId::parse(id).map_err(Failure::invalid)?;
     params::check_mode(&call.params)?;
     let window = params::trace_window(&call.params)?;

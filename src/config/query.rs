@@ -16,8 +16,17 @@ pub struct QueryFrontend {
     pub log_queries_longer_than: Duration,
     /// Longest time for one request of any kind; 0: only the querier's own limits.
     pub api_timeout: Duration,
+    pub mcp_server: McpServer,
     pub search: SearchLimits,
     pub metrics: MetricsLimits,
+}
+
+/// `query_frontend.mcp_server`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct McpServer {
+    /// Whether language models are served at `/api/mcp`.
+    pub enabled: bool,
 }
 
 /// `query_frontend.search`.
@@ -85,6 +94,7 @@ impl Default for QueryFrontend {
             query_end_cutoff: Duration::ZERO,
             log_queries_longer_than: Duration::from_secs(10),
             api_timeout: Duration::ZERO,
+            mcp_server: McpServer::default(),
             search: SearchLimits::default(),
             metrics: MetricsLimits::default(),
         }

@@ -243,7 +243,6 @@ const ROWS: &[Row] = &[
     ),
     ("storage.trace.gcs", "chunk_buffer_size list_blocks_concurrency", NotNeeded(CLIENT)),
     ("storage.trace.azure", "max_buffers buffer_size use_v2_sdk", NotNeeded(CLIENT)),
-    ("query_frontend", "mcp_server", Missing("there is no MCP server")),
     (
         "query_frontend",
         "url_deny_list",

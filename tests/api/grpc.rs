@@ -32,9 +32,10 @@ impl Client {
         let files = protox::compile(["tempopb/tempo.proto"], ["proto"]).unwrap();
         let pool = DescriptorPool::from_file_descriptor_set(files).unwrap();
         let endpoint = Channel::from_shared(address.to_owned()).unwrap();
-        let _entered = runtime.enter();
-        let channel = endpoint.connect_lazy();
-        drop(_entered);
+        let channel = {
+            let _inside = runtime.enter();
+            endpoint.connect_lazy()
+        };
         Self { runtime, channel, pool }
     }
 

@@ -84,6 +84,11 @@ impl Server {
         with(self.client.get(format!("{}{path}", self.api)), headers).send().unwrap()
     }
 
+    /// Sends a body to a path of the API.
+    pub(crate) fn post_to(&self, path: &str, body: Vec<u8>, headers: &Headers) -> Response {
+        with(self.client.post(format!("{}{path}", self.api)), headers).body(body).send().unwrap()
+    }
+
     /// Sends a body to the OTLP receiver.
     pub(crate) fn post(&self, body: Vec<u8>, headers: &Headers) -> Response {
         with(self.client.post(&self.receiver), headers).body(body).send().unwrap()
@@ -118,6 +123,7 @@ fn config(folder: &Path, api: u16, receiver: u16, multitenancy: bool) -> String 
          server: {{http_listen_address: 127.0.0.1, http_listen_port: {api}, \
            grpc_listen_address: 127.0.0.1, grpc_listen_port: 0}}\n\
          distributor: {{receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:{receiver}'}}}}}}}}}}\n\
+         query_frontend: {{mcp_server: {{enabled: true}}}}\n\
          storage: {{trace: {{backend: local, local: {{path: '{folder}/blocks'}}, \
            wal: {{path: '{folder}/wal'}}}}}}\n"
     )

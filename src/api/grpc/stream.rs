@@ -15,8 +15,8 @@ use super::status_of;
 use crate::failure::Failure;
 use crate::runtime::metered;
 
-/// How often is looked for something to tell: a first match is told within two of these.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often is looked for something to tell.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Without anything else to tell, progress is told as often as this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
