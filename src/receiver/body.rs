@@ -1,90 +1,23 @@
-//! Bodies: read whole and inflated, under a cap for each and a budget for all.
+//! Bodies: read whole, under a cap for each and a budget for all.
 
-use std::io::{ErrorKind, Read};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
-use flate2::{Decompress, FlushDecompress, Status};
-use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::failure::{Failure, Kind};
-use crate::listener::on_cpu;
 
 /// Longest time for a body to come in. At the 64 MiB that are allowed by default, 1.1 MB/s.
 const READ_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// When to come back if there is no room: the bodies at work are pushed in a second or two.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Inflated at a time.
-const PIECE_BYTES: usize = 64 << 10;
-
-/// Bodies up to this size are inflated where they are: about half a millisecond at worst.
-const INFLATE_INLINE_BYTES_MAX: usize = 8 << 10;
-
-/// Largest zstd window, as a power of two: 32 MiB, what the best levels of the usual Go encoder take. The window is memory that a
-/// few bytes of a header can ask for.
-const ZSTD_WINDOW_LOG_MAX: u32 = 25;
-
-/// How a body is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Identity,
-    Gzip,
-    /// zlib, as HTTP defines it, or the bare stream, as some send it.
-    Deflate,
-    Zstd,
-}
-
-impl Encoding {
-    /// All that are understood, for answers.
-    pub(super) const NAMES: &'static str = "gzip, zstd, deflate, identity";
-
-    /// The encoding of this name; empty means identity.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Some(Self::Identity),
-            "gzip" | "x-gzip" => Some(Self::Gzip),
-            "deflate" | "zlib" => Some(Self::Deflate),
-            "zstd" => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-
-    /// What `Content-Encoding` says.
-    ///
-    /// # Errors
-    /// [`Kind::UnsupportedMedia`] if it names another encoding, or several.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Failure> {
-        let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-        let Some(value) = values.next() else { return Ok(Self::Identity) };
-        let name = String::from_utf8_lossy(value.as_bytes());
-        let refused = |what: &str| {
-            let kind = Kind::UnsupportedMedia;
-            Failure::new(kind, format!("{what}, supported: [{}]", Self::NAMES))
-        };
-        if values.next().is_some() || name.contains(',') {
-            return Err(refused("a body can have only one content encoding"));
-        }
-        Self::named(&name).ok_or_else(|| refused(&format!("unsupported content encoding {name:?}")))
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Gzip => "gzip",
-            Self::Deflate => "deflate",
-            Self::Zstd => "zstd",
-        }
-    }
-}
 
 /// The bytes that all bodies together may take. Clones share it.
 #[derive(Debug, Clone)]
@@ -198,7 +131,7 @@ impl Share {
 }
 
 /// Bytes that grow up to a cap, covered by a share.
-struct Sink {
+pub(super) struct Sink {
     bytes: Vec<u8>,
     bytes_max: usize,
     /// Room that is made at once.
@@ -211,8 +144,27 @@ impl Sink {
         Self { bytes: Vec::new(), bytes_max, announced: 0, share: budget.share() }
     }
 
-    fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        let wanted = self.bytes.len().saturating_add(piece.len());
+    /// For what is made from a body while that is held.
+    pub(super) fn beside(body: &Held, bytes_max: usize) -> Self {
+        Self::new(bytes_max, &body.share.budget)
+    }
+
+    pub(super) fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        self.make_room(piece.len())?;
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// So many bytes more, zeros as yet.
+    pub(super) fn room(&mut self, bytes: usize) -> Result<&mut [u8], Failure> {
+        let before = self.bytes.len();
+        self.make_room(bytes)?;
+        self.bytes.resize(before + bytes, 0);
+        Ok(&mut self.bytes[before..])
+    }
+
+    fn make_room(&mut self, bytes: usize) -> Result<(), Failure> {
+        let wanted = self.bytes.len().saturating_add(bytes);
         if wanted > self.bytes_max {
             return Err(too_large(self.bytes_max));
         }
@@ -221,7 +173,6 @@ impl Sink {
             let capacity = (self.bytes.capacity() * 2).max(self.announced);
             self.grow(capacity.clamp(wanted, self.bytes_max.max(wanted)))?;
         }
-        self.bytes.extend_from_slice(piece);
         Ok(())
     }
 
@@ -239,7 +190,7 @@ impl Sink {
         Ok(())
     }
 
-    fn into_held(self) -> Held {
+    pub(super) fn into_held(self) -> Held {
         let Self { bytes, bytes_max: _, announced: _, share } = self;
         let bytes = if SPARE_BYTES.contains(&bytes.capacity()) {
             Bytes::from_owner(Lent { bytes, spares: Arc::clone(&share.budget.spares) })
@@ -287,111 +238,6 @@ async fn read_to_end(mut body: Body, mut sink: Sink) -> Result<Held, Failure> {
         }
     }
     Ok(sink.into_held())
-}
-
-/// Undoes the encoding. Of gzip and zstd, several members or frames in a row are one body. An empty body is empty in all encodings.
-///
-/// # Errors
-/// [`Kind::TooLarge`] over `bytes_max`, at once when it is passed; [`Kind::Busy`] without room in the budget; [`Kind::Invalid`]
-/// if the body is cut short or is something else.
-pub(super) async fn inflate(
-    encoding: Encoding,
-    body: Held,
-    bytes_max: usize,
-) -> Result<Held, Failure> {
-    if encoding == Encoding::Identity || body.bytes.is_empty() {
-        return Ok(body);
-    }
-    if body.bytes.len() <= INFLATE_INLINE_BYTES_MAX {
-        return inflate_now(encoding, &body, bytes_max);
-    }
-    on_cpu(move || inflate_now(encoding, &body, bytes_max)).await
-}
-
-fn inflate_now(encoding: Encoding, body: &Held, bytes_max: usize) -> Result<Held, Failure> {
-    let mut sink = Sink::new(bytes_max, &body.share.budget);
-    let compressed = &body.bytes[..];
-    match encoding {
-        Encoding::Identity => sink.put(compressed)?,
-        Encoding::Gzip => {
-            inflate_from(flate2::bufread::MultiGzDecoder::new(compressed), encoding, &mut sink)?;
-        }
-        Encoding::Deflate => inflate_deflate(compressed, &mut sink)?,
-        Encoding::Zstd => {
-            let decoder = zstd::Decoder::with_buffer(compressed).and_then(|mut decoder| {
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Ok(decoder)
-            });
-            let decoder = decoder.map_err(|error| Failure::internal(format!("zstd: {error}")))?;
-            inflate_from(decoder, encoding, &mut sink)?;
-        }
-    }
-    Ok(sink.into_held())
-}
-
-fn inflate_from(
-    mut decoder: impl Read,
-    encoding: Encoding,
-    sink: &mut Sink,
-) -> Result<(), Failure> {
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        let bytes = decoder.read(&mut piece).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => cut_short(encoding),
-            _ => Failure::invalid(format!("the body is not {}: {error}", encoding.name())),
-        })?;
-        if bytes == 0 {
-            return Ok(());
-        }
-        sink.put(&piece[..bytes])?;
-    }
-}
-
-/// By hand: the decoder that reads takes a cut stream for a whole one.
-fn inflate_deflate(compressed: &[u8], sink: &mut Sink) -> Result<(), Failure> {
-    let mut decoder = Decompress::new(has_zlib_header(compressed));
-    let mut piece = vec![0; PIECE_BYTES];
-    let mut rest = compressed;
-    loop {
-        let (taken_before, given_before) = (decoder.total_in(), decoder.total_out());
-        let status = decoder.decompress(rest, &mut piece, FlushDecompress::None);
-        let status = status
-            .map_err(|error| Failure::invalid(format!("the body is not deflate: {error}")))?;
-        let taken = in_memory(decoder.total_in() - taken_before);
-        let given = in_memory(decoder.total_out() - given_before);
-        rest = &rest[taken..];
-        sink.put(&piece[..given])?;
-        match status {
-            Status::StreamEnd if rest.is_empty() => return Ok(()),
-            Status::StreamEnd => {
-                let text = format!("{} bytes follow the deflate stream", rest.len());
-                return Err(Failure::invalid(text));
-            }
-            Status::Ok | Status::BufError if taken == 0 && given == 0 => {
-                return Err(cut_short(Encoding::Deflate));
-            }
-            Status::Ok | Status::BufError => {}
-        }
-    }
-}
-
-fn in_memory(bytes: u64) -> usize {
-    usize::try_from(bytes).expect("a part of what is in memory")
-}
-
-/// RFC 1950: the method is 8 and the two bytes are a multiple of 31. A bare stream that begins so would be a stored block with a
-/// padding bit set, which no encoder writes.
-fn has_zlib_header(compressed: &[u8]) -> bool {
-    match compressed {
-        [method, flags, ..] => {
-            method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
-        }
-        _ => false,
-    }
-}
-
-fn cut_short(encoding: Encoding) -> Failure {
-    Failure::invalid(format!("the {} body is cut short", encoding.name()))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::listener::{self, Slots};
 use crate::tenant::TenantId;
 
 mod body;
+mod encoding;
 mod otlp_grpc;
 mod otlp_http;
 

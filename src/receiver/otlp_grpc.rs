@@ -15,7 +15,8 @@ use prost::Message;
 use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
-use super::body::{self, Encoding};
+use super::body;
+use super::encoding::{self, Encoding};
 use super::otlp_http::ExportResponse;
 use super::{Door, DoorState};
 use crate::distributor::Pushed;
@@ -30,7 +31,7 @@ const PREFIX_BYTES: usize = 5;
 
 const ENCODING: &str = "grpc-encoding";
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
-const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,deflate");
+const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,snappy,deflate,lz4");
 
 /// Older Python senders look for `RetryInfo` in this trailer and not in the status.
 const LEGACY_RETRY_INFO: &str = "google.rpc.retryinfo-bin";
@@ -138,7 +139,7 @@ async fn read_message(
     let Some(encoding) = encoding else {
         return Err(Status::internal("a compressed message without grpc-encoding"));
     };
-    body::inflate(encoding, held, bytes_max).await.map_err(|failure| status_of(&failure))
+    encoding::inflate(encoding, held, bytes_max).await.map_err(|failure| status_of(&failure))
 }
 
 fn unframe(framed: &Bytes) -> Result<(bool, Bytes), Status> {

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use prost::Message;
 use serde_json::json;
 
-use super::body::{self, Encoding};
+use super::body;
+use super::encoding::{self, Encoding};
 use super::{Door, DoorState};
 use crate::distributor::Pushed;
 use crate::failure::Failure;
@@ -124,7 +125,7 @@ async fn take_in(door: &Door, form: Form, request: Request) -> Result<Pushed, Fa
     let (tenant, _place) = door.enter(request.headers())?;
     let encoding = Encoding::of(request.headers())?;
     let raw = body::read(request.into_body(), door.body_bytes_max, &door.budget).await?;
-    let held = body::inflate(encoding, raw, door.body_bytes_max).await?;
+    let held = encoding::inflate(encoding, raw, door.body_bytes_max).await?;
     let spans = match form {
         Form::Json if !held.bytes.is_empty() => {
             let json = held.bytes.clone();
