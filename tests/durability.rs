@@ -4,6 +4,8 @@
 
 #[path = "durability/bucket.rs"]
 mod bucket;
+#[path = "durability/exporters.rs"]
+mod exporters;
 #[path = "durability/failing.rs"]
 mod failing;
 #[path = "durability/house.rs"]

@@ -78,14 +78,29 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn config(dir: &Path, api: u16, receiver: u16) -> String {
+/// Where a process listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ports {
+    api: u16,
+    http: u16,
+    pub(crate) grpc: u16,
+}
+
+impl Ports {
+    pub(crate) fn free() -> Self {
+        Self { api: free_port(), http: free_port(), grpc: free_port() }
+    }
+}
+
+fn config(dir: &Path, Ports { api, http, grpc }: Ports, live_bytes_max: u64) -> String {
     let dir = dir.display();
     format!(
         "server: {{http_listen_address: 127.0.0.1, http_listen_port: {api}, \
            grpc_listen_address: 127.0.0.1, grpc_listen_port: 0}}\n\
-         distributor: {{receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:{receiver}'}}}}}}}}}}\n\
+         distributor: {{receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:{http}'}}, \
+           grpc: {{endpoint: '127.0.0.1:{grpc}'}}}}}}}}}}\n\
          ingester: {{trace_idle_period: 100ms, trace_live_period: 400ms, max_block_duration: 300ms, \
-           flush_check_period: 50ms, max_block_spans: 1000}}\n\
+           flush_check_period: 50ms, max_block_spans: 1000, max_live_bytes: {live_bytes_max}}}\n\
          storage: {{trace: {{backend: local, local: {{path: '{dir}/blocks'}}, \
            wal: {{path: '{dir}/wal', segment_bytes_max: 65536}}}}}}\n"
     )
@@ -103,17 +118,25 @@ impl Server {
     /// Starts the process and waits until its log has a line with this text.
     pub(crate) fn until(dir: &Path, text: &str) -> Self {
         for _ in 0..STARTS_MAX {
-            if let Started::Reached(server) = Self::start(dir, text) {
+            if let Started::Reached(server) = Self::start(dir, Ports::free(), 0, text) {
                 return server;
             }
         }
         panic!("no free ports in {STARTS_MAX} starts");
     }
 
-    fn start(dir: &Path, text: &str) -> Started {
-        let (api, receiver) = (free_port(), free_port());
+    /// Starts the process on these ports, with so much room for live spans (0: its own share), and waits until it is ready; `None` if
+    /// somebody else has a port.
+    pub(crate) fn ready_at(dir: &Path, ports: Ports, live_bytes_max: u64) -> Option<Self> {
+        match Self::start(dir, ports, live_bytes_max, "msg=ready") {
+            Started::Reached(server) => Some(server),
+            Started::PortTaken => None,
+        }
+    }
+
+    fn start(dir: &Path, ports: Ports, live_bytes_max: u64, text: &str) -> Started {
         let file = dir.join("tempo.yaml");
-        std::fs::write(&file, config(dir, api, receiver)).unwrap();
+        std::fs::write(&file, config(dir, ports, live_bytes_max)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_vivace"))
             .arg(format!("-config.file={}", file.display()))
             .stdin(Stdio::null())
@@ -127,8 +150,8 @@ impl Server {
             child,
             lines,
             log: Vec::new(),
-            api: format!("http://127.0.0.1:{api}"),
-            receiver: format!("http://127.0.0.1:{receiver}/v1/traces"),
+            api: format!("http://127.0.0.1:{}", ports.api),
+            receiver: format!("http://127.0.0.1:{}/v1/traces", ports.http),
             client: client(),
         };
         match server.wait_for(text) {
