@@ -21,7 +21,7 @@ use tracing::{error, info};
 
 use crate::api;
 use crate::block::Blocks;
-use crate::config::{Config, Endpoint};
+use crate::config::{self, Config, Endpoint};
 use crate::distributor::{self, Distributor};
 use crate::failure::{Failure, Kind};
 use crate::ingester::{self, Ingester};
@@ -72,8 +72,9 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     }
     let ended = Drain::new();
     let mut servers = Vec::new();
-    for listener in api_listeners {
-        let router = api::router(api_config(config), app.api_parts());
+    for (listener, grpc) in api_listeners.into_iter().zip([config.stream_over_http_enabled, true]) {
+        let api_config = api::Config { grpc, ..api_config(config) };
+        let router = api::router(api_config, app.api_parts(config));
         let stop = ended.stop();
         let serve = async move {
             api::serve(listener, router, async move { stop.requested().await }).await;
@@ -165,7 +166,8 @@ impl App {
         })
     }
 
-    fn api_parts(self: &Arc<Self>) -> api::Parts {
+    fn api_parts(self: &Arc<Self>, config: &Config) -> api::Parts {
+        let config::Shown { all, changed, defaults } = config.shown.clone();
         let (metrics, ready, flush, now) =
             (Arc::clone(self), Arc::clone(&self.phase), self.ingester.clone(), self.clock.clone());
         let phase = Arc::clone(&self.phase);
@@ -181,6 +183,7 @@ impl App {
                 let ingester = flush.clone();
                 async move { ingester.flush().await.map_err(Failure::from) }.boxed()
             }),
+            config: Arc::new(api::Shown { all, changed, defaults }),
             now: Arc::new(move || now.now_unix_nano()),
         }
     }

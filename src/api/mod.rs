@@ -47,6 +47,7 @@ mod times;
 mod traces;
 
 /// What may be asked, and what is assumed where nothing is said.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own in tempo.yaml")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// In front of `/api/...`, as `/tempo`; empty = nothing.
@@ -77,6 +78,8 @@ pub struct Config {
     pub requests_max: usize,
     /// What metrics queries may ask.
     pub metrics: MetricsLimits,
+    /// Whether gRPC is answered.
+    pub grpc: bool,
     /// Whether language models are served at `/api/mcp`.
     pub mcp: bool,
     /// Whether search answers print trace ids with their leading zeros.
@@ -100,10 +103,21 @@ impl Default for Config {
             api_timeout: Duration::from_mins(5),
             requests_max: 512,
             metrics: MetricsLimits::default(),
+            grpc: true,
             mcp: false,
             left_pad_trace_ids: false,
         }
     }
+}
+
+/// The configuration as YAML, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// All that holds.
+    pub all: String,
+    /// What is not the default.
+    pub changed: String,
+    pub defaults: String,
 }
 
 /// Who answers what.
@@ -118,6 +132,8 @@ pub struct Parts {
     pub answers: Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>,
     /// Cuts and stores all that is live; done when it is done.
     pub flush: Arc<dyn Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>,
+    /// The configuration, for people.
+    pub config: Arc<Shown>,
     /// Unix nanoseconds.
     pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -225,10 +241,16 @@ pub fn router(config: Config, parts: Parts) -> Router {
         .route("/flush", get(status::flush).post(status::flush))
         .route("/status", get(status::status))
         .route("/status/version", get(status::version))
+        .route("/status/services", get(status::services))
+        .route("/status/endpoints", get(status::endpoints))
+        .route("/status/config", get(status::config))
+        .route("/status/runtime_config", get(status::runtime_config))
+        .route("/status/overrides", get(status::overrides))
+        .route("/status/overrides/{tenant}", get(status::overrides_of))
         .fallback(not_found)
         .layer(from_fn(compress::gzip))
         .with_state(Arc::clone(&state))
-        .merge(grpc::router(state))
+        .merge(if state.config.grpc { grpc::router(state) } else { Router::new() })
         .layer(from_fn(catch_panics))
 }
 

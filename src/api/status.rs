@@ -1,12 +1,17 @@
 //! How the process is: alive, ready, which version; and what operators may ask of it.
 
-use axum::extract::State;
+use std::time::{Duration, SystemTime};
+
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{StatusCode, header, request};
 use serde_json::json;
 
 use super::format::json as json_response;
-use super::{Answered, ApiState};
+use super::params::Params;
+use super::{Answered, Api, ApiState};
+use crate::failure::Failure;
+use crate::tenant::TenantId;
 
 /// The version of Tempo whose API this is. Clients switch features by it.
 const TEMPO_VERSION: &str = "3.0.3";
@@ -53,11 +58,14 @@ pub(super) async fn flush(State(api): ApiState) -> Answered {
 
 /// All that `/status/...` tells.
 pub(super) async fn status(State(api): ApiState) -> String {
-    let ready = match (api.parts.ready)() {
-        Ok(()) => "ready".to_owned(),
-        Err(failure) => format!("not ready: {failure}"),
-    };
-    format!("GET /status/version\n{}\nGET /ready\n{ready}\n", version_text())
+    let sections = [
+        ("version", version_text()),
+        ("services", services_text(&api)),
+        ("endpoints", endpoints_text()),
+        ("config", api.parts.config.all.clone()),
+    ];
+    let told = sections.map(|(name, text)| format!("GET /status/{name}\n{text}\n"));
+    told.concat()
 }
 
 pub(super) async fn version() -> String {
@@ -66,4 +74,107 @@ pub(super) async fn version() -> String {
 
 fn version_text() -> String {
     format!("vivace, version {VERSION}\n  API of Tempo: {TEMPO_VERSION}\n")
+}
+
+/// The parts of the process and their state: all run, or none yet, or none any more.
+pub(super) async fn services(State(api): ApiState) -> String {
+    services_text(&api)
+}
+
+fn services_text(api: &Api) -> String {
+    let state = match (api.parts.ready)() {
+        Ok(()) => "Running".to_owned(),
+        Err(failure) => format!("Not running: {failure}"),
+    };
+    let row = |name: &str| format!("{name:<16}{state}\n");
+    let parts = ["distributor", "ingester", "querier", "store"].map(row);
+    format!("{:<16}STATE\n{}", "SERVICE", parts.concat())
+}
+
+pub(super) async fn endpoints() -> String {
+    endpoints_text()
+}
+
+fn endpoints_text() -> String {
+    let row = |(methods, path): &(&str, &str)| format!("{methods:<24}{path}\n");
+    let rows: String = ENDPOINTS.iter().map(row).collect();
+    format!("{:<24}PATH\n{rows}", "METHODS")
+}
+
+/// What the router knows, for people.
+const ENDPOINTS: [(&str, &str); 26] = [
+    ("any", "/api/echo"),
+    ("GET", "/api/status/buildinfo"),
+    ("any", "/api/search"),
+    ("any", "/api/search/tags"),
+    ("any", "/api/search/tag/{tag}/values"),
+    ("any", "/api/v2/search/tags"),
+    ("any", "/api/v2/search/tag/{tag}/values"),
+    ("any", "/api/traces/{id}"),
+    ("any", "/api/v2/traces/{id}"),
+    ("any", "/api/metrics/query_range"),
+    ("any", "/api/metrics/query"),
+    ("POST", "/api/mcp"),
+    ("any", "/ready"),
+    ("GET", "/metrics"),
+    ("GET, POST", "/flush"),
+    ("GET", "/status"),
+    ("GET", "/status/version"),
+    ("GET", "/status/services"),
+    ("GET", "/status/endpoints"),
+    ("GET", "/status/config"),
+    ("GET", "/status/runtime_config"),
+    ("GET", "/status/overrides"),
+    ("GET", "/status/overrides/{tenant}"),
+    ("gRPC", "/tempopb.StreamingQuerier/{method}"),
+    ("gRPC", "/grpc.health.v1.Health/Check"),
+    ("gRPC", "/grpc.health.v1.Health/Watch"),
+];
+
+/// The configuration as YAML, secrets masked: what holds; with `mode=diff` what is not the default, with `mode=defaults` the defaults.
+pub(super) async fn config(State(api): ApiState, request: request::Parts) -> Answered {
+    let shown = &api.parts.config;
+    let text = match Params::of(&request.uri).get("mode") {
+        None => &shown.all,
+        Some("diff") => &shown.changed,
+        Some("defaults") => &shown.defaults,
+        Some(mode) => {
+            let text = format!("unknown mode {mode:?}, there are: diff, defaults");
+            return Err(Failure::invalid(text).into());
+        }
+    };
+    Ok(yaml(text.clone()))
+}
+
+fn yaml(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/yaml; charset=utf-8")], text).into_response()
+}
+
+/// Limits that single tenants have: none in this version.
+pub(super) async fn runtime_config() -> Response {
+    yaml("---\noverrides: {}\n".to_owned())
+}
+
+/// The tenants that have limits of their own.
+pub(super) async fn overrides(State(api): ApiState) -> Response {
+    let answer = json!({"now": rfc3339(api.now()), "tenants": []});
+    json_response(answer.to_string().into_bytes())
+}
+
+/// The limits of one tenant.
+pub(super) async fn overrides_of(State(api): ApiState, Path(tenant): Path<String>) -> Answered {
+    let tenant = TenantId::parse(&tenant).map_err(Failure::invalid)?;
+    let answer = json!({
+        "now": rfc3339(api.now()),
+        "tenant": tenant.as_str(),
+        "user_configurable_overrides": "",
+        "runtime_overrides": "",
+        "using_default_or_wildcard_runtime_overrides": true,
+    });
+    Ok(json_response(answer.to_string().into_bytes()))
+}
+
+fn rfc3339(unix_nano: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(unix_nano);
+    humantime::format_rfc3339_millis(time).to_string()
 }

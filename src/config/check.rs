@@ -53,10 +53,6 @@ fn without_effect(config: &Config, findings: &mut Findings) {
     for (is_set, key) in [
         (config.overrides != default.overrides, "overrides"),
         (config.compactor != default.compactor, "compactor.compaction.block_retention"),
-        (
-            config.stream_over_http_enabled != default.stream_over_http_enabled,
-            "stream_over_http_enabled",
-        ),
         (asked.query_end_cutoff != usual.query_end_cutoff, "query_frontend.query_end_cutoff"),
         (
             config.querier.max_concurrent_queries != default.querier.max_concurrent_queries,

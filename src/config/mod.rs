@@ -16,6 +16,7 @@ mod problem;
 mod query;
 mod reader;
 mod server;
+mod shown;
 mod storage;
 mod tempo;
 mod tree;
@@ -40,6 +41,7 @@ pub use self::query::{
     MetricsLimits, Querier, QueryFrontend, SearchLimits, SearchTimeout, TraceByIdTimeout,
 };
 pub use self::server::Server;
+pub use self::shown::Shown;
 pub use self::storage::{Azure, Backend, Gcs, Local, S3, Secret, Sse, Storage, Trace, Wal};
 
 use self::reader::{Notes, Reader};
@@ -63,6 +65,9 @@ pub struct Config {
     pub querier: Querier,
     pub overrides: Overrides,
     pub memory: Memory,
+    /// All of it as text.
+    #[serde(skip)]
+    pub shown: Shown,
 }
 
 /// Which parts run in this process.
@@ -88,6 +93,7 @@ impl Default for Config {
             querier: Querier::default(),
             overrides: Overrides::default(),
             memory: Memory::default(),
+            shown: Shown::of_defaults(),
         }
     }
 }
@@ -99,7 +105,7 @@ impl Config {
     /// # Errors
     /// A file that cannot be read, and what [`Config::from_text`] refuses.
     pub fn load(path: Option<&Path>, expand_env: bool) -> Result<(Self, Vec<Warning>), Error> {
-        let Some(path) = path else { return Ok((Self::default(), Vec::new())) };
+        let Some(path) = path else { return Self::from_text("", None) };
         let text = fs::read_to_string(path)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let environment = |name: &str| std::env::var(name).ok();
@@ -116,7 +122,8 @@ impl Config {
         text: &str,
         variables: Option<Variables<'_>>,
     ) -> Result<(Self, Vec<Warning>), Error> {
-        let (config, notes) = read(text, variables)?;
+        let (mut config, notes) = read(text, variables)?;
+        config.shown = Shown::of(text, variables).map_err(|problem| Error::Wrong(vec![problem]))?;
         Ok((config, notes.warnings))
     }
 
