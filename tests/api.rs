@@ -340,6 +340,16 @@ fn traces_drilldown_gets_what_it_asks_for() {
 }
 
 #[test]
+fn grafana_gets_what_both_generations_of_its_data_source_ask_for() {
+    assert!(run(include_str!("api/grafana.yaml")) >= 20);
+}
+
+#[test]
+fn perses_gets_what_it_asks_for() {
+    assert!(run(include_str!("api/perses.yaml")) >= 2);
+}
+
+#[test]
 fn bad_questions_are_refused_with_the_reason() {
     assert!(run(include_str!("api/refused.yaml")) >= 10);
 }

@@ -98,7 +98,7 @@ pub(super) async fn measured(
     let longest = api.config.log_queries_longer_than;
     if longest > Duration::ZERO && took > longest {
         let params = Params::of(&uri);
-        let query = params.get("q").or_else(|| params.get("query")).unwrap_or_default();
+        let query = params.get("query").or_else(|| params.get("q")).unwrap_or_default();
         let of = |name: &str| {
             let value = response.headers().get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or("-").to_owned()
