@@ -21,6 +21,7 @@ use tracing::{error, info};
 
 use crate::api;
 use crate::block::Blocks;
+use crate::compactor::{self, Compactor};
 use crate::config::{self, Config, Endpoint};
 use crate::distributor::{self, Distributor};
 use crate::failure::{Failure, Kind};
@@ -52,6 +53,7 @@ struct App {
     ingester: Ingester,
     distributor: Distributor,
     querier: Querier,
+    compactor: Compactor,
     registry: Mutex<Registry>,
     phase: Arc<AtomicU8>,
 }
@@ -90,6 +92,11 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let (ingester, stop) = (app.ingester.clone(), drain.stop());
     // Ends with its handle: what it leaves undone is done by the next process.
     let _packing = Task::spawn("packs", async move { ingester.run_packing(stop).await });
+    let (compactor, stop) = (app.compactor.clone(), drain.stop());
+    let is_on = !config.compactor.disabled;
+    // As the packs.
+    let _compacting =
+        is_on.then(|| Task::spawn("compactor", async move { compactor.run(stop).await }));
     let stop = drain.stop();
     let distributor = Arc::new(app.distributor.clone());
     receivers.run(distributor, async move { stop.requested().await }).await;
@@ -145,6 +152,16 @@ impl App {
         });
         let distributor =
             Distributor::new(ingester.clone(), cpu.clone(), distributor_metrics.clone());
+        let compactor_metrics = compactor::Metrics::default();
+        let compactor = Compactor::new(compactor::Parts {
+            config: compactor_config(config),
+            ingester: ingester.clone(),
+            store: store.clone(),
+            blocks: blocks.clone(),
+            cpu: cpu.clone(),
+            clock: clock.clone(),
+            metrics: compactor_metrics.clone(),
+        });
         let querier = Querier::new(
             ingester.clone(),
             blocks,
@@ -154,6 +171,7 @@ impl App {
         let mut registry = Registry::new();
         ingester_metrics.register(registry.room("ingester"));
         distributor_metrics.register(registry.room("distributor"));
+        compactor_metrics.register(registry.room("compactor"));
         let seen = Seen { ingester: ingester.clone(), querier: querier.clone(), store };
         registry.root().register_collector(Box::new(seen));
         Ok(Self {
@@ -161,6 +179,7 @@ impl App {
             ingester,
             distributor,
             querier,
+            compactor,
             registry: Mutex::new(registry),
             phase: Arc::new(AtomicU8::new(STARTING)),
         })
@@ -242,6 +261,24 @@ fn ingester_config(config: &Config, memory_bytes: u64) -> ingester::Config {
         live_bytes_max,
         wal_bytes_max: config.storage.trace.wal.wal_bytes_max,
         flush_check_period: ingester.flush_check_period,
+    }
+}
+
+fn compactor_config(config: &Config) -> compactor::Config {
+    let compaction = &config.compactor.compaction;
+    let retention = match config.overrides.defaults.compaction.block_retention {
+        Duration::ZERO => compaction.block_retention,
+        retention => retention,
+    };
+    compactor::Config {
+        window: compaction.compaction_window,
+        spans_max: compaction.max_compaction_spans,
+        cycle: compaction.compaction_cycle,
+        retention,
+        grace: compaction.compacted_block_retention,
+        // What is not cut at the end of a window by then joins nothing of it any more.
+        settle_after: config.ingester.max_block_duration + config.ingester.max_block_duration / 2,
+        ..compactor::Config::default()
     }
 }
 

@@ -58,6 +58,9 @@ pub mod packs;
 /// Recent spans: held, searched, cut into blocks.
 pub mod ingester;
 
+/// Old blocks: joined, and deleted when they have had their time.
+pub mod compactor;
+
 /// Writes: checked, limited, handed on.
 pub mod distributor;
 

@@ -276,6 +276,21 @@ async fn what_the_ingester_cuts_by_itself_changes_no_answer() {
     check(Form::Kept, 5).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn joined_blocks_answer_as_memory_does() {
+    check(Form::Joined, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joined_blocks_later_ones_and_memory_answer_as_memory_does() {
+    check(Form::HalfJoined, 5).await;
+}
+
+#[tokio::test]
+async fn blocks_joined_while_the_log_has_their_spans_answer_as_memory_does() {
+    check(Form::KeptJoined, 5).await;
+}
+
 /// Equal answers prove little where there is nothing to find.
 #[tokio::test]
 async fn all_queries_but_a_few_find_something() {

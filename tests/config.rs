@@ -244,7 +244,6 @@ fn tempos_own_files_are_taken_with_warnings() {
             "distributor.receivers.jaeger",
             "distributor.receivers.zipkin",
             "ingester.lifecycler",
-            "compactor.compaction.compacted_block_retention",
             "metrics_generator",
             "overrides.defaults.metrics_generator",
         ]

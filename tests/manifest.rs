@@ -80,7 +80,7 @@ fn block_with(id: Uuid, rng: &mut StdRng) -> BlockEntry {
 }
 
 fn add(blocks: &[BlockEntry]) -> Edit {
-    Edit { add: blocks.to_vec(), remove: Vec::new() }
+    Edit { add: blocks.to_vec(), ..Edit::default() }
 }
 
 fn add_one(block: &BlockEntry) -> Edit {
@@ -88,7 +88,7 @@ fn add_one(block: &BlockEntry) -> Edit {
 }
 
 fn remove(ids: &[Uuid]) -> Edit {
-    Edit { add: Vec::new(), remove: ids.to_vec() }
+    Edit { remove: ids.to_vec(), ..Edit::default() }
 }
 
 fn ids(manifest: &Manifest) -> BTreeSet<Uuid> {
@@ -143,17 +143,46 @@ async fn edits_that_do_not_fit_the_list_change_nothing() {
     let (a, b) = (block(&mut rng), block(&mut rng));
     here.commit(add_one(&a)).await.unwrap();
     // The other one has not seen it yet.
-    let compaction = Edit { add: vec![b.clone()], remove: vec![a.id] };
+    let compaction = Edit { add: vec![b.clone()], remove: vec![a.id], based_on: None };
     there.commit(compaction.clone()).await.unwrap();
-    let again = Edit { add: vec![block(&mut rng)], remove: vec![a.id] };
+    let again = Edit { add: vec![block(&mut rng)], remove: vec![a.id], based_on: None };
     let error = here.commit(again).await.unwrap_err();
     assert!(matches!(error, Error::Gone { block } if block == a.id), "{error}");
     let error = here.commit(add_one(&b)).await.unwrap_err();
     assert!(matches!(error, Error::AlreadyThere { block } if block == b.id), "{error}");
-    let error = here.commit(Edit { add: vec![b.clone()], remove: vec![b.id] }).await.unwrap_err();
+    let error = here
+        .commit(Edit { add: vec![b.clone()], remove: vec![b.id], based_on: None })
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
     assert_eq!(ids(&here.refresh().await.unwrap()), BTreeSet::from([b.id]));
     assert_eq!(numbers(&store).await, BTreeSet::from([1, 2]));
+}
+
+#[tokio::test]
+async fn a_block_that_came_since_and_shares_traces_forbids_to_join_the_others() {
+    let store = Store::memory();
+    let (here, there) = (open(&store).await, open(&store).await);
+    let mut rng = StdRng::seed_from_u64(2);
+    let [a, b, c, d] = [(); 4].map(|()| BlockEntry { shared_traces: 0, ..block(&mut rng) });
+    let base = here.commit(add(&[a.clone(), b.clone()])).await.unwrap();
+    let joined = |entry: &BlockEntry| Edit {
+        add: vec![entry.clone()],
+        remove: vec![a.id, b.id],
+        based_on: Some(Arc::clone(&base)),
+    };
+    let shared = BlockEntry { shared_traces: 1, shared_with: vec![a.id], ..block(&mut rng) };
+    there.commit(add_one(&shared)).await.unwrap();
+    let error = here.commit(joined(&c)).await.unwrap_err();
+    assert!(matches!(error, Error::Overtaken { block } if block == shared.id), "{error}");
+    // Of what is known by now nothing is new.
+    let now = Edit { based_on: Some(here.refresh().await.unwrap()), ..joined(&c) };
+    here.commit(now).await.unwrap();
+    // A block that names one that is gone may share with any.
+    let late = BlockEntry { shared_traces: 1, shared_with: vec![b.id], ..d };
+    let manifest = there.commit(add_one(&late)).await.unwrap();
+    assert!(manifest.block(late.id).unwrap().shared_with.is_empty());
+    assert!(manifest.block(late.id).unwrap().may_share_with(c.id));
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ mod pages;
 mod plan;
 mod present;
 mod promote;
+mod put;
 mod resources;
 mod restore;
 mod sections;

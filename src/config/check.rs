@@ -52,7 +52,6 @@ fn without_effect(config: &Config, findings: &mut Findings) {
     let (asked, usual) = (&config.query_frontend, &default.query_frontend);
     for (is_set, key) in [
         (config.overrides != default.overrides, "overrides"),
-        (config.compactor != default.compactor, "compactor.compaction.block_retention"),
         (asked.query_end_cutoff != usual.query_end_cutoff, "query_frontend.query_end_cutoff"),
         (
             config.querier.max_concurrent_queries != default.querier.max_concurrent_queries,

@@ -39,6 +39,8 @@ impl Default for Ingester {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Compactor {
+    /// Blocks stay as they were cut, and are not deleted either: another process does both.
+    pub disabled: bool,
     pub compaction: Compaction,
 }
 
@@ -46,12 +48,26 @@ pub struct Compactor {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Compaction {
-    /// Spans are deleted when they were received longer ago than this.
+    /// Spans are deleted when they were received longer ago than this; 0: never.
     pub block_retention: Duration,
+    /// How long the objects of a block stay in the bucket after it was joined into another or had its time.
+    pub compacted_block_retention: Duration,
+    /// Blocks that were received during one such time are joined.
+    pub compaction_window: Duration,
+    /// How often is looked for work.
+    pub compaction_cycle: Duration,
+    /// Most spans of a block that is made of others: about 400 bytes of memory each while it is made.
+    pub max_compaction_spans: u64,
 }
 
 impl Default for Compaction {
     fn default() -> Self {
-        Self { block_retention: Duration::from_hours(336) }
+        Self {
+            block_retention: Duration::from_hours(336),
+            compacted_block_retention: Duration::from_hours(1),
+            compaction_window: Duration::from_hours(1),
+            compaction_cycle: Duration::from_secs(30),
+            max_compaction_spans: 512 << 10,
+        }
     }
 }

@@ -44,8 +44,8 @@ const COST: &str = "not written, there is no cost attribution";
 const COUNTED: &str = "not needed: received and discarded spans are counted, not logged";
 
 /// Of `compaction`, wherever it stands.
-const COMPACTION: &str = "compaction_window max_compaction_objects max_block_bytes compacted_block_retention \
-    retention_concurrency max_time_per_tenant compaction_cycle v2_in_buffer_bytes \
+const COMPACTION: &str = "max_compaction_objects max_block_bytes \
+    retention_concurrency max_time_per_tenant v2_in_buffer_bytes \
     v2_out_buffer_bytes v2_prefetch_traces_count iterator_buffer_size chunk_size_bytes \
     flush_size_bytes";
 
@@ -184,7 +184,6 @@ const ROWS: &[Row] = &[
     ),
     ("ingester", "dedicated_columns", NotNeeded(LAYOUT)),
     ("compactor", "ring override_ring_key", NotNeeded(RING)),
-    ("compactor", "disabled", Missing("compaction cannot be switched off")),
     ("compactor.compaction", COMPACTION, NotNeeded(COMPACT)),
     ("backend_worker.compaction", COMPACTION, NotNeeded(COMPACT)),
     (

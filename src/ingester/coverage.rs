@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use prost::Message;
 use uuid::Uuid;
 
+use crate::manifest::WalCoverage;
+
 /// Which spans of some WAL segments a block holds. Numbers are those of [`crate::wal::Position`].
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Coverage {
@@ -13,6 +15,9 @@ pub(super) struct Coverage {
     pub writer: Vec<u8>,
     #[prost(message, repeated, tag = "2")]
     pub segments: Vec<SegmentCoverage>,
+    /// Of other logs, in a block that is made of several: without others of their own.
+    #[prost(message, repeated, tag = "3")]
+    pub others: Vec<Self>,
 }
 
 /// Spans of one segment as runs.
@@ -52,7 +57,50 @@ impl Coverage {
             }
             next = span + 1;
         }
-        Self { writer: writer.as_bytes().to_vec(), segments }
+        Self { writer: writer.as_bytes().to_vec(), segments, others: Vec::new() }
+    }
+
+    /// Adds what another block covers, as far as it is to be kept.
+    pub(super) fn add(&mut self, other: Self, is_kept: impl Fn(&[u8], u64) -> bool) {
+        let Self { writer, segments, others } = other;
+        let all = [Self { writer, segments, others: Vec::new() }].into_iter().chain(others);
+        for Self { writer, segments, others: _ } in all {
+            let kept = segments.into_iter().filter(|segment| is_kept(&writer, segment.segment));
+            let kept: Vec<SegmentCoverage> = kept.collect();
+            if kept.is_empty() {
+                continue;
+            }
+            if self.writer.is_empty() {
+                self.writer.clone_from(&writer);
+            }
+            if self.writer == writer {
+                self.segments.extend(kept);
+                continue;
+            }
+            match self.others.iter_mut().find(|known| known.writer == writer) {
+                Some(known) => known.segments.extend(kept),
+                None => self.others.push(Self { writer, segments: kept, others: Vec::new() }),
+            }
+        }
+    }
+
+    /// First and last segment of each log.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = WalCoverage> + '_ {
+        [self].into_iter().chain(&self.others).filter_map(|one| {
+            let numbers = || one.segments.iter().map(|segment| segment.segment);
+            Some(WalCoverage {
+                writer: Uuid::from_slice(&one.writer).ok()?,
+                first_segment: numbers().min()?,
+                last_segment: numbers().max()?,
+            })
+        })
+    }
+
+    /// The segments of one log.
+    fn of_writer(&self, writer: Uuid) -> impl Iterator<Item = &SegmentCoverage> {
+        let mine = [self].into_iter().chain(&self.others);
+        let mine = mine.filter(move |one| one.writer == writer.as_bytes());
+        mine.flat_map(|one| &one.segments)
     }
 
     /// First and last segment.
@@ -66,8 +114,8 @@ impl Coverage {
 pub(super) struct Covered(BTreeMap<u64, Vec<(u32, u32)>>);
 
 impl Covered {
-    pub(super) fn add(&mut self, coverage: &Coverage) {
-        for SegmentCoverage { segment, runs } in &coverage.segments {
+    pub(super) fn add(&mut self, coverage: &Coverage, writer: Uuid) {
+        for SegmentCoverage { segment, runs } in coverage.of_writer(writer) {
             let ranges = self.0.entry(*segment).or_default();
             let mut at = 0;
             for pair in runs.chunks_exact(2) {
@@ -91,6 +139,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn coverages_are_joined_by_log_and_old_segments_left_out() {
+        let origins = |spans: &[(u64, u32)]| {
+            spans.iter().map(|(segment, span)| Origin { segment: *segment, span: *span }).collect()
+        };
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let mut joined = Coverage::default();
+        for (writer, spans) in
+            [(one, &[(1, 0), (5, 0), (5, 2)][..]), (other, &[(7, 3)]), (one, &[(5, 1), (6, 0)])]
+        {
+            let coverage = Coverage::of(writer, origins(spans));
+            joined.add(coverage, |writer, segment| writer != one.as_bytes() || segment >= 5);
+        }
+        let mut again = Coverage::default();
+        again.add(joined, |_, _| true);
+        let ranges: Vec<_> =
+            again.ranges().map(|r| (r.writer, r.first_segment, r.last_segment)).collect();
+        assert_eq!(ranges, [(one, 5, 6), (other, 7, 7)]);
+        let covered = |writer: Uuid| {
+            let mut covered = Covered::default();
+            covered.add(&again, writer);
+            move |segment, span| covered.contains(segment, span)
+        };
+        let (of_one, of_other) = (covered(one), covered(other));
+        assert!([(5, 0), (5, 1), (5, 2), (6, 0)].iter().all(|(s, n)| of_one(*s, *n)));
+        assert!(!of_one(1, 0) && !of_one(5, 3) && !of_one(7, 3) && of_other(7, 3));
+    }
+
+    #[test]
     fn just_the_covered_spans_are_contained() {
         let spans = [(1, 0), (1, 1), (1, 5), (3, 2), (3, 3), (1, 6)];
         let origins = spans.map(|(segment, span)| Origin { segment, span }).to_vec();
@@ -98,7 +174,7 @@ mod tests {
         assert_eq!(coverage.range(), Some((1, 3)));
         let told = Coverage::decode(&coverage.encode_to_vec()[..]).unwrap();
         let mut covered = Covered::default();
-        covered.add(&told);
+        covered.add(&told, Uuid::nil());
         for segment in 0..5 {
             for span in 0..10 {
                 let want = spans.contains(&(segment, span));

@@ -3,29 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
 use prost::Message;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::coverage::Coverage;
 use super::live::content_hash;
 use super::tenant::{Chunk, Tenant};
 use super::{Error, Ingester};
-use crate::block::{self, Facts, Opening, Written};
+use crate::block::{self, Facts, Written};
 use crate::columns::{Layout, RowRef, Spans, group_by_trace};
-use crate::manifest::{self, BlockEntry, Edit, Manifest, ObjectInfo, WalCoverage};
-use crate::scan::ScanCost;
-use crate::store::keys::{self, BlockObject};
-use crate::tenant::TenantId;
+use crate::manifest::{self, BlockEntry, Edit, WalCoverage};
 use crate::trace::TraceId;
-
-/// Objects of a block that are written at once.
-const PARALLEL_PUTS: usize = 4;
-
-/// Blocks that are opened at once to look for traces that they share.
-const PARALLEL_OPENS: usize = 8;
 
 /// Spans so far from the time they came in go to a block of their own, so that one wrong clock does not widen all blocks.
 const FAR_NANOS: u64 = 24 * 3600 * 1_000_000_000;
@@ -84,29 +72,30 @@ impl Ingester {
         mut portion: Portion,
     ) -> Result<(), Error> {
         let folds: Vec<u64> = portion.traces.iter().map(|(id, _)| id.fold()).collect();
-        let (shared, shared_with) = self.shared_with(tenant, folds).await?;
+        let blocks = tenant.manifests.current().blocks().to_vec();
+        let shared = self.0.packs.sharing(&tenant.id, blocks, folds).await?;
         let cut = rows_by_chunk(chunks, &portion);
         let origins = cut
             .iter()
             .flat_map(|(chunk, rows)| rows.iter().map(|row| chunk.origins[*row as usize]));
         let coverage = Coverage::of(self.0.wal.writer_id(), origins.collect());
         let range = coverage.range();
-        let facts = Facts { shared, wal_coverage: coverage.encode_to_vec() };
-        let shared_traces = facts.shared.len() as u64;
+        let shared_traces = shared.folds.len() as u64;
+        let facts = Facts { shared: shared.folds, wal_coverage: coverage.encode_to_vec() };
 
         // Made before the first object is written: a sweeper tells by it what may still be in the making.
         let id = Uuid::now_v7();
         let given = only_used(chunks, &mut portion);
         let written = self.0.cpu.run(move || write(&given, portion, &facts)).await?;
         let mut entry = entry(id, &written, &cut);
-        (entry.shared_traces, entry.shared_with) = (shared_traces, shared_with);
+        (entry.shared_traces, entry.shared_with) = (shared_traces, shared.blocks);
         let writer = self.0.wal.writer_id();
         entry.wal.extend(range.map(|(first_segment, last_segment)| WalCoverage {
             writer,
             first_segment,
             last_segment,
         }));
-        self.store(&tenant.id, id, written, &mut entry).await?;
+        written.put(&self.0.store, &tenant.id, &mut entry).await?;
         *unsettled = Some(Unsettled { entry, cut });
         self.settle(tenant, unsettled).await
     }
@@ -119,7 +108,7 @@ impl Ingester {
         unsettled: &mut Option<Unsettled>,
     ) -> Result<(), Error> {
         let Some(Unsettled { entry, .. }) = &*unsettled else { return Ok(()) };
-        let edit = Edit { add: vec![entry.clone()], remove: Vec::new() };
+        let edit = Edit { add: vec![entry.clone()], ..Edit::default() };
         let manifest = match tenant.manifests.commit(edit).await {
             Ok(manifest) => manifest,
             // By an attempt that the manifests do not remember any more.
@@ -143,62 +132,6 @@ impl Ingester {
         self.0.metrics.block_bytes.inc_by(bytes);
         self.0.metrics.block_spans.inc_by(spans);
         tracing::info!(tenant = %tenant.id, block = %entry.id, spans, bytes, "block written");
-        Ok(())
-    }
-
-    /// Which of the traces, by the folds of their ids, other blocks hold too, and which blocks those are.
-    async fn shared_with(
-        &self,
-        tenant: &Tenant,
-        folds: Vec<u64>,
-    ) -> Result<(Vec<u64>, Vec<Uuid>), Error> {
-        let manifest: Arc<Manifest> = tenant.manifests.current();
-        let narrowed = self.0.packs.narrow(&tenant.id, manifest.blocks().to_vec(), &folds).await?;
-        let folds: Arc<HashSet<u64, foldhash::fast::RandomState>> =
-            Arc::new(folds.into_iter().collect());
-        let entries = narrowed.maybe.into_iter().chain(narrowed.unknown);
-        let found: Vec<(Uuid, Vec<u64>)> = futures::stream::iter(entries)
-            .map(|entry| {
-                let folds = Arc::clone(&folds);
-                async move {
-                    let cost = &mut ScanCost::default();
-                    let open = self.0.blocks.open(&tenant.id, &entry, Opening::Short, cost);
-                    let directory = open.await?.directory(cost).await?.clone();
-                    let mine =
-                        move || directory.folds().filter(|fold| folds.contains(fold)).collect();
-                    Ok::<_, Error>((entry.id, self.0.cpu.run(mine).await))
-                }
-            })
-            .buffer_unordered(PARALLEL_OPENS)
-            .try_collect()
-            .await?;
-        let sharing = found.iter().filter(|(_, folds)| !folds.is_empty()).map(|(id, _)| *id);
-        let mut blocks: Vec<Uuid> = sharing.collect();
-        blocks.sort_unstable();
-        let mut shared: Vec<u64> = found.into_iter().flat_map(|(_, folds)| folds).collect();
-        shared.sort_unstable();
-        shared.dedup();
-        Ok((shared, blocks))
-    }
-
-    /// Writes the objects of a block. Nothing refers to them yet.
-    async fn store(
-        &self,
-        tenant: &TenantId,
-        id: Uuid,
-        written: Written,
-        entry: &mut BlockEntry,
-    ) -> Result<(), Error> {
-        let meta = meta(tenant, entry);
-        entry.objects.push(block::object_info(BlockObject::Meta, &meta));
-        let mut objects = written.objects;
-        objects.push((BlockObject::Meta, meta));
-        let puts = objects.into_iter().map(|(object, bytes)| {
-            let key = keys::block(tenant, id, object);
-            async move { self.0.store.put(&key, bytes).await }
-        });
-        let puts: Vec<_> = puts.collect();
-        futures::stream::iter(puts).buffer_unordered(PARALLEL_PUTS).try_collect::<()>().await?;
         Ok(())
     }
 
@@ -297,42 +230,8 @@ fn rows_by_chunk(chunks: &[Chunk], portion: &Portion) -> Vec<(Chunk, Vec<u32>)> 
 fn entry(id: Uuid, written: &Written, cut: &[(Chunk, Vec<u32>)]) -> BlockEntry {
     let received = cut.iter().map(|(chunk, _)| chunk.received);
     BlockEntry {
-        id,
-        spans: written.spans,
-        traces: written.traces,
-        start_unix_nano: written.start_unix_nano,
-        end_unix_nano: written.end_unix_nano,
         received_min_unix_nano: received.clone().map(|(first, _)| first).min().unwrap_or(0),
         received_max_unix_nano: received.map(|(_, last)| last).max().unwrap_or(0),
-        objects: written.object_infos(),
-        service_names: written.service_names.clone(),
-        service_names_complete: true,
-        ..BlockEntry::default()
+        ..written.entry(id)
     }
-}
-
-/// `meta.json`: for people and for rebuilding a manifest.
-fn meta(tenant: &TenantId, entry: &BlockEntry) -> Bytes {
-    let object = |info: &ObjectInfo| {
-        let ObjectInfo { object, bytes, crc32c } = info;
-        json!({ "name": object.to_string(), "bytes": bytes, "crc32c": crc32c })
-    };
-    let meta = json!({
-        "format": "vivace-block",
-        "version": 1,
-        "block": entry.id.to_string(),
-        "tenant": tenant.as_str(),
-        "level": entry.level,
-        "spans": entry.spans,
-        "traces": entry.traces,
-        "sharedTraces": entry.shared_traces,
-        "sharedWith": entry.shared_with.iter().map(Uuid::to_string).collect::<Vec<_>>(),
-        "startUnixNano": entry.start_unix_nano,
-        "endUnixNano": entry.end_unix_nano,
-        "receivedMinUnixNano": entry.received_min_unix_nano,
-        "receivedMaxUnixNano": entry.received_max_unix_nano,
-        "serviceNames": entry.service_names,
-        "objects": entry.objects.iter().map(object).collect::<Vec<_>>(),
-    });
-    Bytes::from(format!("{meta:#}\n"))
 }

@@ -5,6 +5,7 @@
 //! while it moves from memory into the bucket. Traces leave memory whole when they are closed (`cut`), become one block
 //! (`flush`), and their WAL segments are let go when nothing in them is live any more.
 
+mod change;
 mod config;
 mod coverage;
 mod cut;

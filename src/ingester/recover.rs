@@ -78,7 +78,7 @@ impl Ingester {
                 let open = self.0.blocks.open(&tenant.id, entry, Opening::Short, cost);
                 let coverage = Coverage::decode(open.await?.wal_coverage().await?)
                     .map_err(|source| Error::Coverage { block: entry.id, source })?;
-                covered.add(&coverage);
+                covered.add(&coverage, writer);
             }
         }
         Ok(covered)

@@ -35,10 +35,13 @@ const UNSETTLED_MAX: usize = 64;
 const EDIT_BLOCKS_MAX: usize = 2000;
 
 /// A change of the list, made whole or not at all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Edit {
     pub add: Vec<BlockEntry>,
     pub remove: Vec<Uuid>,
+    /// What was known when it was decided: a block that came since, and shares traces with one that is removed, forbids the edit, since
+    /// what is added knows nothing of it.
+    pub based_on: Option<Arc<Manifest>>,
 }
 
 /// The list of one tenant. Cheap to clone; clones share what they know.
@@ -60,6 +63,7 @@ struct Inner {
 struct Change {
     add: Vec<Arc<BlockEntry>>,
     remove: Vec<Uuid>,
+    based_on: Option<Arc<Manifest>>,
     fence_unix_milli: u64,
 }
 
@@ -135,7 +139,7 @@ impl Manifests {
     /// [`Error::Gone`], [`Error::AlreadyThere`], [`Error::Expired`], [`Error::Invalid`], [`Error::WriterTooOld`]:
     /// nothing was changed. Else the bucket's, [`Error::Contended`], [`Error::TooLarge`], [`Error::Unknown`].
     pub async fn commit(&self, edit: Edit) -> Result<Arc<Manifest>, Error> {
-        if edit == Edit::default() {
+        if edit.add.is_empty() && edit.remove.is_empty() {
             return Ok(self.current());
         }
         self.apply(Change::checked(edit)?).await
@@ -155,7 +159,9 @@ impl Manifests {
 
     /// A manifest that follows all before it, with this fence or a later one. Commits under way have to start again.
     pub(super) async fn commit_fence(&self, fence_unix_milli: u64) -> Result<Arc<Manifest>, Error> {
-        self.apply(Change { add: Vec::new(), remove: Vec::new(), fence_unix_milli }).await
+        let change =
+            Change { add: Vec::new(), remove: Vec::new(), based_on: None, fence_unix_milli };
+        self.apply(change).await
     }
 
     pub(super) fn reader(&self) -> &Reader {
@@ -297,7 +303,7 @@ fn is_open(head: &Manifest, commit: Uuid, number: u64) -> Result<bool, Error> {
 
 impl Change {
     fn checked(edit: Edit) -> Result<Self, Error> {
-        let Edit { add, remove } = edit;
+        let Edit { add, remove, based_on } = edit;
         let most = add.len().max(remove.len());
         if most > EDIT_BLOCKS_MAX {
             let text = format!("has {most} blocks; at most {EDIT_BLOCKS_MAX}");
@@ -310,7 +316,7 @@ impl Change {
             }
         }
         let add = add.into_iter().map(|entry| Arc::new(entry.bounded())).collect();
-        Ok(Self { add, remove, fence_unix_milli: 0 })
+        Ok(Self { add, remove, based_on, fence_unix_milli: 0 })
     }
 
     fn key(&self) -> ChangeKey {
@@ -340,8 +346,37 @@ impl Change {
         }
         match self.remove.iter().find(|id| !there.contains(id)) {
             Some(&block) => Err(Error::Gone { block }),
+            None => self.check_sharing(head),
+        }
+    }
+
+    /// Whether no block came since that shares traces with one that is removed.
+    fn check_sharing(&self, head: &Manifest) -> Result<(), Error> {
+        let Some(base) = self.based_on.as_ref().filter(|base| base.number() != head.number())
+        else {
+            return Ok(());
+        };
+        let known: HashSet<Uuid> = base.blocks().iter().map(|block| block.id).collect();
+        let may_share = |block: &&Arc<BlockEntry>| {
+            !known.contains(&block.id) && self.remove.iter().any(|id| block.may_share_with(*id))
+        };
+        match head.blocks().iter().find(may_share) {
+            Some(block) => Err(Error::Overtaken { block: block.id }),
             None => Ok(()),
         }
+    }
+
+    /// The blocks that are added, as they are after `head`: one that names a block that is gone shares with any.
+    fn added(&self, head: &Manifest) -> Vec<Arc<BlockEntry>> {
+        let there: HashSet<Uuid> = head.blocks().iter().map(|block| block.id).collect();
+        let is_there = |id: &Uuid| there.contains(id) && !self.remove.contains(id);
+        let added = self.add.iter().map(|entry| {
+            if entry.shared_with.iter().all(is_there) {
+                return Arc::clone(entry);
+            }
+            Arc::new(BlockEntry { shared_with: Vec::new(), ..BlockEntry::clone(entry) })
+        });
+        added.collect()
     }
 }
 
@@ -355,8 +390,8 @@ fn prepare(
     change.check(head)?;
     let leaving: HashSet<Uuid> = change.remove.iter().copied().collect();
     let stays = |block: &&Arc<BlockEntry>| !leaving.contains(&block.id);
-    let inline: Vec<_> =
-        head.inline.iter().filter(stays).chain(&change.add).map(Arc::clone).collect();
+    let added = change.added(head);
+    let inline: Vec<_> = head.inline.iter().filter(stays).chain(&added).map(Arc::clone).collect();
     let in_manifest: HashSet<Uuid> = head.inline.iter().map(|block| block.id).collect();
     let in_segments = leaving.iter().filter(|id| !in_manifest.contains(id));
     let removed = head.removed.iter().chain(in_segments).copied().collect();

@@ -116,7 +116,7 @@ impl BlockEntry {
 }
 
 /// The time in a `UUIDv7`; 0 for any other id.
-pub(super) fn made_unix_milli(id: Uuid) -> u64 {
+pub fn made_unix_milli(id: Uuid) -> u64 {
     let Some(made) = id.get_timestamp().filter(|_| id.get_version_num() == 7) else { return 0 };
     let (seconds, nanos) = made.to_unix();
     seconds.saturating_mul(1000).saturating_add(u64::from(nanos) / 1_000_000)

@@ -66,6 +66,7 @@ pub use entry::ObjectInfo;
 pub use entry::SERVICE_NAMES_MAX;
 pub use entry::SHARED_WITH_MAX;
 pub use entry::WalCoverage;
+pub use entry::made_unix_milli;
 pub use snapshot::Manifest;
 pub use sweep::Swept;
 
@@ -91,6 +92,9 @@ pub enum Error {
     /// Somebody else was faster: nothing was changed.
     #[error("block {block} is to be removed, but is not in the manifest")]
     Gone { block: Uuid },
+    /// Made anew with what is there now, the edit may hold.
+    #[error("block {block} came meanwhile, and shares traces with a block that is to be removed")]
+    Overtaken { block: Uuid },
     #[error("block {block} is to be added, but is in the manifest already")]
     AlreadyThere { block: Uuid },
     /// The block took longer to write than the sweeper's grace period: it must be written again under a new id.
@@ -122,6 +126,7 @@ impl Error {
             | Self::WriterTooOld { .. }
             | Self::Gone { .. }
             | Self::AlreadyThere { .. }
+            | Self::Overtaken { .. }
             | Self::Expired { .. }
             | Self::Invalid(_)
             | Self::TooLarge { .. }

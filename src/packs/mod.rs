@@ -31,10 +31,13 @@ mod find;
 mod format;
 mod keep;
 mod plan;
+mod sharing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use self::sharing::Sharing;
 
 use parking_lot::Mutex;
 use quick_cache::OptionsBuilder;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
+use vivace::compactor::{self, Compactor};
 use vivace::runtime::{Clock, Drain, Task};
 use vivace::store::Store;
+use vivace::tenant::TenantId;
 
 use crate::data::{BEGIN, LENGTH};
 use crate::house::{House, Sizes};
@@ -33,6 +35,12 @@ pub(crate) enum Form {
     HalfRestarted,
     /// The ingester has cut by itself what was idle, so that pushes are partly in blocks; then a restart; then more.
     Kept,
+    /// Each span at random in one of 40 blocks, which were joined to one, and another of spans of other days.
+    Joined,
+    /// Blocks that were joined to a few, blocks that came after that, and spans in memory, after a restart.
+    HalfJoined,
+    /// As `Kept`; then the blocks were joined while the log still had their spans; then another restart.
+    KeptJoined,
 }
 
 impl House {
@@ -48,7 +56,8 @@ impl House {
         };
         let clock = Clock::simulated(BEGIN + LENGTH);
         // In one form a few hundred spans make a block, in the others all do.
-        let max_block_spans = if form == Form::Kept { 300 } else { 100_000 };
+        let kept = matches!(form, Form::Kept | Form::KeptJoined);
+        let max_block_spans = if kept { 300 } else { 100_000 };
         // Split traces are read in several groups, but where blocks are so many that it takes long.
         let many = matches!(form, Form::ManyCuts | Form::S3);
         let assembled_spans_max = if many { 100_000 } else { 2500 };
@@ -74,8 +83,56 @@ impl House {
                 house = house.restarted().await;
             }
             Form::Kept => house = house.kept(&dealt(spans, 30, 6)).await,
+            Form::Joined => {
+                house.push_and_cut(&dealt(spans, MANY, 7)).await;
+                let before = house.block_count().await;
+                let after = house.join(100_000).await;
+                assert!(before >= MANY && after <= 2, "{before} blocks to {after}");
+            }
+            Form::KeptJoined => {
+                house = house.kept(&dealt(spans, 30, 6)).await;
+                let before = house.block_count().await;
+                let after = house.join(100_000).await;
+                assert!(after < before, "{before} blocks to {after}");
+                house = house.restarted().await;
+            }
+            Form::HalfJoined => {
+                let parts = dealt(spans, 16, 8);
+                house.push_and_cut(&parts[..12]).await;
+                let before = house.block_count().await;
+                let after = house.join(spans.len() as u64 / 3).await;
+                assert!((3..before).contains(&after), "{before} blocks to {after}");
+                house.push_and_cut(&parts[12..14]).await;
+                house.push_all(&parts[14..]).await;
+                house = house.restarted().await;
+            }
         }
         house
+    }
+
+    /// Hours later the blocks are joined, as far as so many spans are together; returns how many blocks there are then.
+    pub(crate) async fn join(&self, spans_max: u64) -> usize {
+        self.clock.advance(Duration::from_hours(3));
+        let config = compactor::Config {
+            spans_max,
+            retention: Duration::ZERO,
+            ..compactor::Config::default()
+        };
+        let compactor = Compactor::new(compactor::Parts {
+            config,
+            ingester: self.ingester.clone(),
+            store: self.store.clone(),
+            blocks: self.blocks.clone(),
+            cpu: self.cpu.clone(),
+            clock: self.clock.clone(),
+            metrics: compactor::Metrics::default(),
+        });
+        compactor.look_after(&TenantId::single()).await.unwrap();
+        self.block_count().await
+    }
+
+    pub(crate) async fn block_count(&self) -> usize {
+        self.ingester.pin(&TenantId::single()).await.unwrap().manifest.blocks().len()
     }
 
     async fn kept(self, parts: &[Vec<Sent>]) -> Self {

@@ -20,7 +20,9 @@ use crate::sent::{self, Sent};
 /// The running rooms. The folder and the server end with them.
 pub(crate) struct House {
     pub(crate) querier: Querier,
-    store: Store,
+    pub(crate) store: Store,
+    pub(crate) blocks: Blocks,
+    pub(crate) cpu: Cpu,
     pub(crate) ingester: Ingester,
     distributor: Distributor,
     wal: Wal,
@@ -56,9 +58,9 @@ impl House {
         let metrics = distributor::Metrics::default();
         let distributor = Distributor::new(ingester.clone(), cpu.clone(), metrics);
         let config = querier::Config { assembled_spans_max, ..querier::Config::default() };
-        let querier = Querier::new(ingester.clone(), blocks, cpu, config);
+        let querier = Querier::new(ingester.clone(), blocks.clone(), cpu.clone(), config);
         ingester.recover().await.unwrap();
-        Self { querier, store, ingester, distributor, wal, clock, folder, sizes }
+        Self { querier, store, blocks, cpu, ingester, distributor, wal, clock, folder, sizes }
     }
 
     /// Each part in a push of its own, half a second apart.
@@ -82,10 +84,11 @@ impl House {
 
     /// The same bucket and log in another process, the old one gone without a word to the ingester.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { store, wal, clock, folder, sizes, ingester, distributor, querier } = self;
+        let Self { store, wal, clock, folder, sizes, ingester, distributor, querier, blocks, cpu } =
+            self;
         let live = ingester.live_spans();
         wal.close().await;
-        drop((wal, ingester, distributor, querier));
+        drop((wal, ingester, distributor, querier, blocks, cpu));
         let house = Self::open(store, folder, clock, sizes).await;
         assert_eq!(house.ingester.live_spans(), live, "all that was not in blocks is back");
         house
