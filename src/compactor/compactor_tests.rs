@@ -11,16 +11,15 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
 use super::*;
-use crate::distributor::{self, Distributor};
+use crate::ingester::Push;
 use crate::store::keys;
-use crate::wal::{self, SimulatedDisk, Wal};
+use crate::wal::{self, Refused, SimulatedDisk, Wal};
 
 /// 2026-11-28.
 const BEGIN: u64 = 1_795_824_000_000_000_000;
 
 /// A process on a bucket.
 struct Process {
-    distributor: Distributor,
     compactor: Compactor,
     ingester: Ingester,
 }
@@ -39,8 +38,6 @@ impl Process {
             cpu: cpu.clone(),
             metrics: ingester::Metrics::default(),
         });
-        let distributor =
-            Distributor::new(ingester.clone(), cpu.clone(), distributor::Metrics::default());
         let compactor = Compactor::new(Parts {
             config: Config::default(),
             ingester: ingester.clone(),
@@ -50,7 +47,7 @@ impl Process {
             clock: clock.clone(),
             metrics: Metrics::default(),
         });
-        Self { distributor, compactor, ingester }
+        Self { compactor, ingester }
     }
 
     /// A block with some spans of some traces.
@@ -68,7 +65,9 @@ impl Process {
         let resource = ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() };
         let request = ExportTraceServiceRequest { resource_spans: vec![resource] };
         let body = Bytes::from(request.encode_to_vec());
-        self.distributor.push(&TenantId::single(), body).await.unwrap();
+        let spans = crate::otlp::decode(&body).unwrap().spans;
+        let push = Push { spans, refused: Refused::none(), body };
+        self.ingester.push(&TenantId::single(), push).await.unwrap();
         self.ingester.flush().await.unwrap();
     }
 
@@ -113,7 +112,8 @@ async fn two_processes_join_the_same_blocks_once() {
     let tenant = TenantId::single();
     let (first, second) =
         tokio::join!(one.compactor.look_after(&tenant), other.compactor.look_after(&tenant));
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     assert_eq!(one.blocks().await, [(12, 6, 0)]);
     let metrics = [&one.compactor.metrics, &other.compactor.metrics];
     assert_eq!(metrics.map(|metrics| metrics.joins.get()).iter().sum::<u64>(), 1);

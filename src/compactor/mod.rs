@@ -190,7 +190,7 @@ impl Compactor {
                         blocks = job.inputs.len(),
                         spans = job.spans(),
                         duplicates,
-                        took_ms = (self.clock.running() - begun).as_millis(),
+                        took_ms = self.clock.running().saturating_sub(begun).as_millis(),
                         "blocks joined"
                     );
                 }

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn in_the_present_window_only_many_of_one_level_are_joined() {
-        let mut blocks: Vec<_> = (0..3).map(|n| block(n, 10 - n as u64, 10, 0)).collect();
+        let mut blocks: Vec<_> =
+            (0_u8..3).map(|n| block(n.into(), 10 - u64::from(n), 10, 0)).collect();
         blocks.push(block(8, 20, 10, 1));
         assert_eq!(planned(&blocks), [[0; 0]; 0]);
         blocks.push(block(3, 1, 10, 0));
