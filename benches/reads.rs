@@ -116,7 +116,7 @@ async fn many(blocks: u64, apart_nanos: u64) -> anyhow::Result<()> {
             wanted = if block == blocks / 3 { Some(spans.trace_id[0]) } else { wanted };
             add.push(small_block(&store, spans).await?);
         }
-        let manifest = manifests.commit(Edit { add, remove: Vec::new() }).await?;
+        let manifest = manifests.commit(Edit { add, ..Edit::default() }).await?;
         writer.ingester.packs().keep(&tenants[0], &manifest).await?;
     }
     println!("written and packed in {} CPU-ms", cpu_millis() - cpu);
