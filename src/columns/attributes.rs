@@ -338,6 +338,19 @@ impl Attributes {
         }
     }
 
+    /// Gives back room that is not filled.
+    pub(super) fn shrink(&mut self) {
+        for AttributeColumn { key: _, owners, values } in &mut self.columns {
+            owners.shrink_to_fit();
+            match values {
+                ScalarValues::String(codes) => codes.shrink_to_fit(),
+                ScalarValues::Int(values) => values.shrink_to_fit(),
+                ScalarValues::Double(values) => values.shrink_to_fit(),
+                ScalarValues::Bool(values) => values.shrink_to_fit(),
+            }
+        }
+    }
+
     /// Bytes of memory held, roughly.
     pub fn memory_bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(AttributeColumn::memory_bytes).sum();

@@ -95,6 +95,14 @@ impl Pool {
         (&self.bytes, &self.ends)
     }
 
+    /// Gives back room that is not filled.
+    pub(super) fn shrink(&mut self) {
+        let Self { bytes, ends, hashes, codes: _, hasher: _ } = self;
+        bytes.shrink_to_fit();
+        ends.shrink_to_fit();
+        hashes.shrink_to_fit();
+    }
+
     /// Number of codes.
     pub fn len(&self) -> usize {
         self.ends.len()

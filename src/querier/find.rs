@@ -14,6 +14,7 @@ use crate::ingester::Pin;
 use crate::manifest::BlockEntry;
 use crate::otlp::{self, Row};
 use crate::packs::Narrowed;
+use crate::runtime::Budget;
 use crate::scan::ScanCost;
 use crate::store::keys::BlockObject;
 use crate::tenant::TenantId;
@@ -21,6 +22,13 @@ use crate::trace::TraceId;
 
 /// Blocks that are asked at once: mostly for a filter of some ten KiB, and each wait is a round to the bucket.
 const PARALLEL_BLOCKS: usize = 64;
+
+/// Rows that are restored at once take about so much, and all of one question together this; more wait.
+const ROW_BYTES: u64 = 1024;
+const ROOM_BYTES: u64 = 128 << 20;
+
+/// A part of so many rows gives back the room that it does not fill.
+const MANY_ROWS: u64 = 4096;
 
 /// All spans of a trace.
 pub struct FoundTrace {
@@ -150,9 +158,10 @@ impl Querier {
         let narrowed = self.ingester.packs().narrow(tenant, blocks, &[id.fold()]).await;
         let Narrowed { maybe, unknown } = narrowed.map_err(|error| unanswered(&error))?;
         let known = maybe.into_iter().map(|block| (block, Asked::Index));
+        let room = Budget::new(ROOM_BYTES);
         let reads: Vec<_> = known
             .chain(unknown.into_iter().map(|block| (block, Asked::Filter)))
-            .map(|(block, first)| self.stored_part(tenant, block, (id, first)))
+            .map(|(block, first)| self.stored_part(tenant, block, (id, first), &room))
             .collect();
         let parts: Vec<Option<Part>> =
             futures::stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS).try_collect().await?;
@@ -164,6 +173,7 @@ impl Querier {
         tenant: &TenantId,
         entry: Arc<BlockEntry>,
         (id, first): (TraceId, Asked),
+        room: &Budget,
     ) -> Result<Option<Part>, Failure> {
         let fails = |error| unreadable(entry.id, &error);
         let is_shard =
@@ -181,7 +191,13 @@ impl Querier {
         if places.is_empty() {
             return Ok(None);
         }
-        let spans = block.spans(&ranges(places), &mut read).await.map_err(fails)?;
+        let count: u64 = places.iter().map(|place| place.rows).sum();
+        let room = room.take(count * ROW_BYTES).await;
+        let mut spans = block.spans(&ranges(places), &mut read).await.map_err(fails)?;
+        if count >= MANY_ROWS {
+            spans.shrink();
+        }
+        drop(room);
         let in_others = block.shared().any(|fold| fold == id.fold());
         Ok(Some(Part { entry, spans: Arc::new(spans), read, is_shared: in_others }))
     }
