@@ -27,7 +27,7 @@ const BYTES_MIN: usize = 16 * 1024;
 const REPEATS: u64 = 16;
 
 /// One span in so many has an identifier, at least.
-const IDENTIFIED: u64 = 32;
+const IDENTIFIED: u64 = 8;
 
 /// What a filter is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
