@@ -34,7 +34,7 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
 /// Appends a number, or as a text what JSON has no number for.
 pub(super) fn put_number(value: f64, out: &mut Vec<u8>) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
-    if value > 0.0 && value < WHOLE_MAX && value.trunc() == value {
+    if (1.0..WHOLE_MAX).contains(&value) && value.fract() == 0.0 {
         return put_integer(value as u64, out);
     }
     let mut serializer = serde_json::Serializer::with_formatter(out, GoFormatter);

@@ -149,7 +149,9 @@ impl Recode {
 
     /// Forgets codes: less work than forgetting all of a pool of which they are few.
     pub(super) fn forget(&mut self, codes: &[u32]) {
-        codes.iter().for_each(|code| self.known[*code as usize] = u32::MAX);
+        for code in codes {
+            self.known[*code as usize] = u32::MAX;
+        }
     }
 
     pub fn code(&mut self, from: &Pool, code: u32, into: &mut Pool) -> u32 {

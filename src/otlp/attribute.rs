@@ -140,8 +140,11 @@ fn push_key_value<'a>(
     Ok(())
 }
 
+/// A key, and an `AnyValue`.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Key and value of a `KeyValue` that has one value, no more than one key, and nothing else.
-fn pair(message: &[u8]) -> Result<Option<(&[u8], &[u8])>, WireError> {
+fn pair(message: &[u8]) -> Result<Option<Pair<'_>>, WireError> {
     if let Some((key, value)) = short_field::<1>(message)
         && let Some((value, [])) = short_field::<2>(value)
     {

@@ -1,5 +1,12 @@
 //! What we encode, read by the Parquet crate: any rows, lists and lists in them, come back as they were.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "any numbers will do"
+)]
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -70,13 +77,13 @@ fn leaves(numbers: &[Option<i64>]) -> Vec<(Field, ArrayRef)> {
     let texts: Vec<Option<String>> = numbers.iter().map(|number| number.map(text)).collect();
     let texts = texts.iter().map(Option::as_deref);
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("int32", Arc::new(Int32Array::from_iter(numbers.iter().map(|n| n.map(|n| n as i32))))),
+        ("int32", Arc::new(numbers.iter().map(|n| n.map(|n| n as i32)).collect::<Int32Array>())),
         ("uint32", Arc::new(UInt32Array::from_iter_values(there().map(|n| n as u32)))),
-        ("uint8", Arc::new(UInt8Array::from_iter(numbers.iter().map(|n| n.map(|n| n as u8))))),
-        ("int64", Arc::new(Int64Array::from_iter(numbers.iter().copied()))),
+        ("uint8", Arc::new(numbers.iter().map(|n| n.map(|n| n as u8)).collect::<UInt8Array>())),
+        ("int64", Arc::new(numbers.iter().copied().collect::<Int64Array>())),
         ("uint64", Arc::new(UInt64Array::from_iter_values(there().map(i64::cast_unsigned)))),
-        ("double", Arc::new(Float64Array::from_iter(numbers.iter().map(|n| n.map(|n| n as f64))))),
-        ("bool", Arc::new(BooleanArray::from_iter(numbers.iter().map(|n| n.map(|n| n % 3 == 1))))),
+        ("double", Arc::new(numbers.iter().map(|n| n.map(|n| n as f64)).collect::<Float64Array>())),
+        ("bool", Arc::new(numbers.iter().map(|n| n.map(|n| n % 3 == 1)).collect::<BooleanArray>())),
         ("id", Arc::new(fixed)),
         ("trace", Arc::new(some_fixed)),
         ("text", Arc::new(texts.clone().collect::<DictionaryArray<Int32Type>>())),
