@@ -18,6 +18,7 @@ pub struct FoundTrace {
     /// By chunk: where its fields are read when it is told, if only those are here that lay it out.
     pub(super) later: Vec<Option<Later>>,
     pub(super) layout: Layout,
+    /// Of finding it, without what large parts cost when they are told.
     pub cost: Cost,
 }
 
