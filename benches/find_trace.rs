@@ -32,7 +32,7 @@ fn find_trace(c: &mut Criterion) {
     group.throughput(Throughput::Elements(spans)).sample_size(20);
     group.bench_function("stored", |b| b.iter(|| find(ids[0])));
     group.bench_function("stored_as_protobuf", |b| {
-        b.iter(|| find(ids[0]).map(|found| found.protobuf()));
+        b.iter(|| find(ids[0]).map(|found| found.protobuf().ok()));
     });
     group.throughput(Throughput::Elements(ids.len() as u64));
     group.bench_function("absent", |b| {

@@ -28,6 +28,7 @@ use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
 use tokio::sync::OnceCell;
 use vivace::querier::{SearchRequest, TagNamesRequest, TagValuesRequest};
+use vivace::runtime::blocking;
 use vivace::tenant::TenantId;
 use vivace::trace::TraceId;
 
@@ -210,8 +211,8 @@ fn trace_ids() -> BTreeSet<TraceId> {
 async fn trace(house: &House, id: TraceId, window: Option<RangeInclusive<u64>>) -> String {
     let found = house.querier.find_trace(&[TenantId::single()], id, window).await.unwrap();
     let Some(found) = found else { return "not found".to_owned() };
-    let lines: Vec<String> =
-        spans_of(&found.protobuf()).iter().map(|sent| format!("{sent:?}")).collect();
+    let told = blocking(move || found.protobuf()).await.unwrap();
+    let lines: Vec<String> = spans_of(&told).iter().map(|sent| format!("{sent:?}")).collect();
     lines.join("\n")
 }
 
@@ -312,7 +313,8 @@ async fn traces_come_back_as_they_were_sent() {
             copies.push(format!("{:?}", sorted(span.clone())));
         }
         let found = house.querier.find_trace(&[TenantId::single()], id, None).await.unwrap();
-        let found = spans_of(&found.unwrap().protobuf());
+        let found = found.unwrap();
+        let found = spans_of(&blocking(move || found.protobuf()).await.unwrap());
         assert_eq!(found.len(), sent.len(), "every span of {id} once");
         for span in found {
             let copies = &sent[&(span.span.span_id.clone(), span.span.kind)];

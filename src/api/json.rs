@@ -8,9 +8,55 @@ use serde_json::ser::Formatter;
 /// Writes a message compactly.
 pub(super) fn to_json(message: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, GoFormatter);
-    message.serialize(&mut serializer).expect("messages have text keys, and memory takes all");
+    put_json(message, &mut out);
     out
+}
+
+/// Appends a message.
+pub(super) fn put_json(message: &impl Serialize, out: &mut Vec<u8>) {
+    let mut serializer = serde_json::Serializer::with_formatter(out, GoFormatter);
+    message.serialize(&mut serializer).expect("messages have text keys, and memory takes all");
+}
+
+/// Appends a text with its quotes. Most have nothing to escape.
+pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
+    // The first byte of U+2028 and U+2029 is 0xe2.
+    let is_plain =
+        |byte: u8| byte >= b' ' && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+    if !text.bytes().all(is_plain) {
+        return put_json(&text, out);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// Appends a number, or as a text what JSON has no number for.
+pub(super) fn put_number(value: f64, out: &mut Vec<u8>) {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    if (1.0..WHOLE_MAX).contains(&value) && value.fract() == 0.0 {
+        return put_integer(value as u64, out);
+    }
+    let mut serializer = serde_json::Serializer::with_formatter(out, GoFormatter);
+    double(&value, &mut serializer).expect("memory takes all");
+}
+
+/// Below it whole numbers have a double of their own.
+const WHOLE_MAX: f64 = 9e15;
+
+/// Appends the digits of a number.
+pub(super) fn put_integer(value: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10).to_le_bytes()[0];
+        rest /= 10;
+        if rest == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
+    }
 }
 
 struct GoFormatter;

@@ -9,11 +9,13 @@ use traceql_grammar::go_duration as print_nanos;
 
 use super::cost::{metrics_of, with_cost};
 use super::explain::{self, Explained, counted};
+use super::format::{Form, json};
 use super::params::{self, Params};
 use super::proto::{
     Exemplar, InstantSeries, KeyValue, PartialStatus, QueryInstantResponse, QueryRangeResponse,
     Sample, TimeSeries,
 };
+use super::series::range_json;
 use super::times::{flexible, go_duration, print_go, since};
 use super::{Answered, Api, ApiState, Call, Config};
 use crate::failure::Failure;
@@ -57,12 +59,25 @@ impl Default for MetricsLimits {
 
 pub(super) async fn query_range(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
+    let wanted = range_request(&call.params, &api.config, api.now())?;
     if explain::is_wanted(&call.params) {
-        let wanted = range_request(&call.params, &api.config, api.now())?;
         return explained(&api, &call, wanted).await;
     }
-    let (message, cost) = range(&api, &call).await?;
-    answer(&call, message, &cost).await
+    let (form, max) = (call.form, wanted.max_series);
+    let answer = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
+    let cost = answer.cost;
+    let response = on_cpu(move || range_response(form, answer, max)).await;
+    Ok(with_cost(response, &cost))
+}
+
+fn range_response(form: Form, mut answer: MetricsAnswer, max: usize) -> Response {
+    match form {
+        Form::Protobuf => form.answer(&range_answer(answer, max)),
+        Form::Json | Form::Llm => {
+            let series = std::mem::take(&mut answer.series);
+            json(range_json(series, &range_answer(answer, max)))
+        }
+    }
 }
 
 pub(super) async fn query(State(api): ApiState, request: request::Parts) -> Answered {

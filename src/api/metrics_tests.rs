@@ -119,8 +119,8 @@ fn series_are_written_by_the_protobuf_json_rules() {
     let answer = MetricsAnswer { series: vec![series()], is_cut: true, cost };
     let (status, message) = status(&answer, 1);
     let metrics = metrics_of_all(&cost);
-    let series = answer.series.into_iter().map(TimeSeries::from).collect();
-    let message = QueryRangeResponse { series, metrics, status, message };
+    let message = QueryRangeResponse { series: Vec::new(), metrics, status, message };
+    let written = range_json(answer.series, &message);
     let expected = format!(
         "{}{LABELS}{}",
         r#"{"series":[{"labels":"#,
@@ -132,7 +132,42 @@ fn series_are_written_by_the_protobuf_json_rules() {
             r#""message":"Response exceeds maximum series limit of 1, a partial response is returned."}"#,
         )
     );
-    assert_eq!(String::from_utf8(to_json(&message)).unwrap(), expected);
+    assert_eq!(String::from_utf8(written).unwrap(), expected);
+}
+
+#[test]
+fn series_are_written_as_their_messages_are() {
+    let label = |key: &str, value| (key.to_owned(), value);
+    let text = |text: &str| Value::String(text.to_owned());
+    let labels = [
+        vec![],
+        vec![label("a", text("")), label("b", text("plain"))],
+        vec![label("", text("no key")), label("<é>", text("\u{2028}\"\\\n&"))],
+        vec![label("i", Value::Int(-1)), label("d", Value::Double(1e-9)), label("n", Value::Empty)],
+    ];
+    let samples = [
+        vec![],
+        vec![(0, 0.0)],
+        vec![(0, 7.0), (1, -0.0), (10, -3.0), (123_456_789_012_345, 0.1)],
+        vec![(1, f64::INFINITY), (2, f64::NEG_INFINITY), (3, 1e22), (4, 9e15), (5, 8_999_999e9)],
+    ];
+    let with = |labels: &Vec<_>, samples: &Vec<_>, exemplars| Series {
+        labels: labels.clone(),
+        samples: samples.clone(),
+        exemplars,
+    };
+    let mut all: Vec<Series> = labels
+        .iter()
+        .flat_map(|labels| samples.iter().map(|samples| with(labels, samples, Vec::new())))
+        .collect();
+    all.push(series());
+    for count in [0, 1, all.len()] {
+        let series = &all[..count];
+        let mut message = QueryRangeResponse { status: 1, ..QueryRangeResponse::default() };
+        let written = range_json(series.to_vec(), &message);
+        message.series = series.iter().cloned().map(TimeSeries::from).collect();
+        assert_eq!(String::from_utf8(written), String::from_utf8(to_json(&message)));
+    }
 }
 
 #[test]

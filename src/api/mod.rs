@@ -41,6 +41,7 @@ mod params;
 mod pieces;
 mod proto;
 mod search;
+mod series;
 mod status;
 mod tags;
 mod times;

@@ -31,7 +31,7 @@ pub(super) async fn v1(
     let response = match call.form {
         Form::Protobuf => {
             let encode = move |sink: Sink<'_>| {
-                let _all = trace.protobuf_pieces(PIECE_BYTES).map(Ok).all(sink);
+                let _all = trace.protobuf_pieces(PIECE_BYTES).all(sink);
             };
             pieces::answer(PROTOBUF, encode).await?
         }
@@ -64,9 +64,11 @@ pub(super) async fn v2(
             pieces::answer(JSON, encode).await?
         }
         Form::Llm => {
-            let bytes = move || trace.map(|trace| trace.protobuf());
-            let body = on_cpu(move || super::llm::trace(bytes().as_deref(), &cost)).await;
-            llm(body.map_err(Failure::internal)?)
+            let told = move || -> Result<Vec<u8>, Failure> {
+                let bytes = trace.map(|trace| trace.protobuf()).transpose()?;
+                super::llm::trace(bytes.as_deref(), &cost).map_err(Failure::internal)
+            };
+            llm(on_cpu(told).await?)
         }
     };
     Ok(with_cost(response, &cost))
@@ -82,10 +84,19 @@ pub(super) async fn find(api: &Api, call: &Call, id: &str) -> Result<Option<Foun
 
 /// Of a field that is a message several are one: the pieces of the trace come one by one.
 fn protobuf_v2(trace: Option<&FoundTrace>, cost: &Cost, sink: Sink<'_>) {
-    let mut pieces = trace.map(|trace| trace.protobuf_pieces(PIECE_BYTES)).into_iter().flatten();
-    let mut out = pieces.next().unwrap_or_default();
-    for next in pieces {
+    let mut out = Vec::new();
+    for next in trace.map(|trace| trace.protobuf_pieces(PIECE_BYTES)).into_iter().flatten() {
+        let next = match next {
+            Ok(next) => next,
+            Err(failure) => {
+                sink(Err(failure));
+                return;
+            }
+        };
         let piece = std::mem::replace(&mut out, next);
+        if piece.is_empty() {
+            continue;
+        }
         let mut field = Vec::with_capacity(piece.len() + 8);
         put_bytes_field(&mut field, 1, &piece);
         if !sink(Ok(field)) {

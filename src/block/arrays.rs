@@ -232,10 +232,9 @@ fn resource_hashes(source: &Source<'_>) -> ArrayRef {
 }
 
 pub(super) fn attribute(source: &Source<'_>, promoted: &Promoted) -> ArrayRef {
-    let Promoted { scope, key, scalar } = promoted;
+    let Promoted { scope, key: _, scalar } = promoted;
     let count = source.owner_count(*scope);
-    let owners = source.owners(*scope);
-    let values = gather::attribute_of_type(&owners, key, *scalar, count);
+    let values = gather::attribute_of_type(source.parts(promoted), *scalar, count);
     let AttributeValues { strings, ints, doubles, bools, rest: _ } = values;
     match scalar {
         ScalarType::String => strings.map(|texts| dictionary(&texts)),

@@ -27,7 +27,7 @@ const BYTES_MIN: usize = 16 * 1024;
 const REPEATS: u64 = 16;
 
 /// One span in so many has an identifier, at least.
-const IDENTIFIED: u64 = 4;
+const IDENTIFIED: u64 = 8;
 
 /// What a filter is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +169,7 @@ mod tests {
         assert_eq!(plan(60_100, 65_536), (1, IDENTIFIER_BITS_MAX), "new on each span");
         // Its filter would take more than its share.
         assert_eq!(plan(90_000, 90_000), (0, 0), "it repeats");
-        assert_eq!(plan(60_100, 300_000), (0, 0), "few spans have it");
+        assert_eq!(plan(60_100, 300_000), (1, IDENTIFIER_BITS_MAX), "new on each span of one kind");
+        assert_eq!(plan(60_100, 3_000_000), (0, 0), "few spans have it");
     }
 }

@@ -130,7 +130,8 @@ mod tests {
             {
                 let code = pool.intern(key.as_bytes());
                 if owner.is_multiple_of(every) {
-                    attributes.push(&mut pool, owner, code, Scalar::Int(1));
+                    let key = attributes.key(code);
+                    attributes.push(&mut pool, owner, key, Scalar::Int(1));
                 }
             }
         }

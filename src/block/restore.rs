@@ -204,15 +204,13 @@ fn restore_attributes(
     for (name, array) in columns {
         let Some(Promoted { key, scalar, .. }) = Promoted::parse(name) else { continue };
         let key = pool.intern(key.as_bytes());
+        let key = into.key(key);
         let any = array.as_any();
         let valid = valid_rows(array).map(|row| (row, owners[row]));
         match scalar {
             ScalarType::String => {
-                let texts = strings(array)?;
-                for (row, owner) in valid {
-                    let text = texts.get(row).unwrap_or_default();
-                    into.push(pool, owner, key, Scalar::String(text));
-                }
+                let codes = codes(&strings(array)?, pool);
+                valid.for_each(|(row, owner)| into.push_text(pool, owner, key, codes[row]));
             }
             ScalarType::Int => {
                 let values = any.downcast_ref::<Int64Array>().ok_or_else(wrong)?.values();
@@ -252,7 +250,10 @@ fn restore_rest(rest: &RestLists<'_>, owners: &[u32], pool: &mut Pool, into: &mu
             let (kind, any) = (rest.types.value(entry), rest.values.value(entry));
             let exact = (kind & DUPLICATE == 0).then(|| exact_scalar(any)).flatten();
             match exact.as_ref().and_then(crate::trace::Value::scalar) {
-                Some(scalar) => into.push(pool, *owner, key, scalar),
+                Some(scalar) => {
+                    let key = into.key(key);
+                    into.push(pool, *owner, key, scalar);
+                }
                 None => into.push_rest_raw(pool, *owner, key, kind, any),
             }
         }

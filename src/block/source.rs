@@ -1,14 +1,14 @@
 //! The rows of a block, and what of them has no column of its own.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+
+use foldhash::fast::FixedState;
 
 use super::promote::{Promoted, Scope};
 use super::resources::ResourceKeys;
-use crate::columns::gather::{self, NOWHERE, Owners};
-use crate::columns::{
-    Children, Layout, OwnerValue, Pool, Resource, RestType, RowRef, ScalarType, Spans,
-};
+use crate::columns::gather::{self, NOWHERE, Owners, Part};
+use crate::columns::{Children, Layout, Pool, Resource, RestType, RowRef, ScalarType, Spans};
 
 /// Rows and what their columns are made of.
 pub(super) struct Source<'a> {
@@ -22,6 +22,8 @@ pub(super) struct Source<'a> {
     pub events: Children,
     pub links: Children,
     rest: BTreeMap<Scope, RestEntries>,
+    /// Where the columns of chunks are of which the block's are made: chunk, and place among the columns.
+    parts: HashMap<Promoted, Vec<(u32, u32)>, FixedState>,
     resources: Option<&'a ResourceKeys>,
 }
 
@@ -41,8 +43,8 @@ impl<'a> Source<'a> {
         let places = gather::places(chunks, rows);
         let events = Children::of(chunks, &places, rows.len(), |spans| &spans.events.row);
         let links = Children::of(chunks, &places, rows.len(), |spans| &spans.links.row);
-        let rest = BTreeMap::new();
-        Self { chunks, rows, layout, first, places, events, links, rest, resources: None }
+        let (rest, parts) = (BTreeMap::new(), HashMap::default());
+        Self { chunks, rows, layout, first, places, events, links, rest, parts, resources: None }
     }
 
     pub(super) fn of(
@@ -54,9 +56,28 @@ impl<'a> Source<'a> {
         let mut source = Self::bare(chunks, layout, rows);
         source.resources = Some(resources);
         for scope in [Scope::Span, Scope::Event, Scope::Link] {
-            source.rest.insert(scope, rest_entries(&source, scope, promoted));
+            let mut parts: Parts<'_> = promoted
+                .iter()
+                .filter(|promoted| promoted.scope == scope)
+                .map(|promoted| ((&*promoted.key, promoted.scalar), (promoted, Vec::new())))
+                .collect();
+            let rest = rest_entries(&source.owners(scope), &mut parts);
+            let parts = parts.into_values().map(|(promoted, parts)| (promoted.clone(), parts));
+            let parts: Vec<_> = parts.collect();
+            source.parts.extend(parts);
+            source.rest.insert(scope, rest);
         }
         source
+    }
+
+    /// What the chunks have of a column.
+    pub(super) fn parts(&self, promoted: &Promoted) -> impl Iterator<Item = Part<'_>> {
+        let parts = self.parts.get(promoted).map(Vec::as_slice).unwrap_or_default();
+        let owners = self.owners(promoted.scope);
+        parts.iter().map(move |(chunk, column)| {
+            let Owners { attributes, pool, places } = owners[*chunk as usize];
+            Part { column: &attributes.columns()[*column as usize], pool, places }
+        })
     }
 
     pub(super) fn rest_of(&self, scope: Scope) -> &RestEntries {
@@ -124,23 +145,29 @@ pub(super) struct RestEntry {
     pub is_typed_column: bool,
 }
 
-fn rest_entries(source: &Source<'_>, scope: Scope, promoted: &[Promoted]) -> RestEntries {
+/// The columns of chunks that a block has too: its own, and where those are.
+type Parts<'p> = BTreeMap<(&'p str, ScalarType), (&'p Promoted, Vec<(u32, u32)>)>;
+
+/// What has no column in the block; for what has one, notes where it is.
+fn rest_entries<'p>(owners: &[Owners<'p>], parts: &mut Parts<'p>) -> RestEntries {
     let mut pool = Pool::default();
     let mut entries = Vec::new();
-    let promoted: HashSet<(&str, ScalarType), foldhash::fast::FixedState> =
-        promoted.iter().filter(|p| p.scope == scope).map(|p| (p.key.as_str(), p.scalar)).collect();
-    for Owners { attributes, pool: from, places } in source.owners(scope) {
-        for column in attributes.columns() {
+    let mut room = Vec::new();
+    for (chunk, Owners { attributes, pool: from, places }) in (0_u32..).zip(owners) {
+        for (place, column) in (0_u32..).zip(attributes.columns()) {
             let (key, scalar) = (from.text(column.key), column.values.scalar_type());
-            if promoted.contains(&(key, scalar)) {
+            if let Some((_, parts)) = parts.get_mut(&(key, scalar)) {
+                parts.push((chunk, place));
                 continue;
             }
-            let key = pool.intern(key.as_bytes());
+            let (key, kind) = (pool.intern(key.as_bytes()), RestType::from(scalar) as u8);
             for (index, owner) in column.owners.iter().enumerate() {
                 let place = places[*owner as usize];
                 if place != NOWHERE {
-                    let value = OwnerValue::Scalar(column.values.get(index, from));
-                    entries.push(entry(&mut pool, place, key, value));
+                    room.clear();
+                    column.values.get(index, from).encode(&mut room);
+                    let value = pool.intern(&room);
+                    entries.push(RestEntry { place, key, kind, value, is_typed_column: true });
                 }
             }
         }
@@ -149,27 +176,12 @@ fn rest_entries(source: &Source<'_>, scope: Scope, promoted: &[Promoted]) -> Res
             let place = places[*owner as usize];
             if place != NOWHERE {
                 let key = pool.intern(from.get(rest.keys[index]));
-                let value = OwnerValue::Rest(rest.types[index], from.get(rest.values[index]));
-                entries.push(entry(&mut pool, place, key, value));
+                let (kind, value) = (rest.types[index], pool.intern(from.get(rest.values[index])));
+                entries.push(RestEntry { place, key, kind, value, is_typed_column: false });
             }
         }
     }
     // Stable: what came first of an owner stays first.
     entries.sort_by_key(|entry| entry.place);
     RestEntries { pool, entries }
-}
-
-fn entry(pool: &mut Pool, place: u32, key: u32, value: OwnerValue<'_>) -> RestEntry {
-    match value {
-        OwnerValue::Scalar(scalar) => {
-            let mut any = Vec::new();
-            scalar.encode(&mut any);
-            let kind = RestType::of(&scalar.to_value()) as u8;
-            let value = pool.intern(&any);
-            RestEntry { place, key, kind, value, is_typed_column: true }
-        }
-        OwnerValue::Rest(kind, any) => {
-            RestEntry { place, key, kind, value: pool.intern(any), is_typed_column: false }
-        }
-    }
 }

@@ -27,6 +27,17 @@ pub(super) struct Tally<'a> {
     is_uncounted: bool,
 }
 
+/// What the values of a tally come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Distinct ones.
+    pub values: usize,
+    /// Of distinct texts.
+    pub text_bytes: usize,
+    /// How often all of them come.
+    pub count: u64,
+}
+
 type Numbers<T> = HashMap<T, u64, foldhash::fast::RandomState>;
 
 impl<'a> Tally<'a> {
@@ -140,6 +151,19 @@ impl<'a> Tally<'a> {
     /// 1: true occurs; 2: false occurs.
     pub(super) fn bool_bits(&self) -> u32 {
         u32::from(self.bools[1].is_some()) + 2 * u32::from(self.bools[0].is_some())
+    }
+
+    /// How much there is to list; `None` if how often each value comes is not known.
+    pub(super) fn size(&self) -> Option<Size> {
+        let Self { texts, ints, doubles, bools, has_many_numbers: _, range: _, is_uncounted } =
+            self;
+        let bools = bools.iter().flatten();
+        let counts = texts.values().chain(ints.values()).chain(doubles.values());
+        (!is_uncounted).then(|| Size {
+            values: texts.len() + ints.len() + doubles.len() + bools.clone().count(),
+            text_bytes: texts.keys().map(|text| text.len()).sum(),
+            count: counts.chain(bools).sum(),
+        })
     }
 
     /// All values and how often each comes, in order; `None` if that is not known.

@@ -9,7 +9,7 @@ use prost::{Message, Oneof};
 
 use super::Error;
 use super::entries::{EntryNumber, EntryWriter};
-use super::tally::Tally;
+use super::tally::{Size, Tally};
 use crate::trace::Scalar;
 
 /// Most values of one subject that are listed for a unit.
@@ -138,7 +138,10 @@ impl ValuesWriter {
         tally: &Tally<'_>,
         resources: Option<&[u64]>,
     ) {
-        let Some(counts) = tally.counts().filter(|counts| pays(counts)) else { return };
+        if !tally.size().is_some_and(pays) {
+            return;
+        }
+        let Some(counts) = tally.counts() else { return };
         let growing = self.subjects.entry(subject).or_default();
         let mut places: Vec<(u32, u64)> =
             counts.iter().map(|(value, count)| (growing.place(*value), *count)).collect();
@@ -169,12 +172,10 @@ impl ValuesWriter {
 }
 
 /// Whether listing costs less than reading.
-fn pays(counts: &[(Scalar<'_>, u64)]) -> bool {
-    let text = |value: &Scalar<'_>| if let Scalar::String(text) = value { text.len() } else { 0 };
-    let bytes: usize = counts.iter().map(|(value, _)| text(value)).sum();
-    let present: u64 = counts.iter().map(|(_, count)| count).sum();
-    let repeats = counts.len() <= FEW || counts.len() as u64 * REPEATS_MIN <= present;
-    repeats && counts.len() <= LISTED_MAX && bytes <= LISTED_BYTES_MAX
+fn pays(size: Size) -> bool {
+    let Size { values, text_bytes, count } = size;
+    let repeats = values <= FEW || values as u64 * REPEATS_MIN <= count;
+    repeats && values <= LISTED_MAX && text_bytes <= LISTED_BYTES_MAX
 }
 
 fn without_end(counts: &[u64]) -> Vec<u64> {

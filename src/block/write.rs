@@ -135,7 +135,7 @@ impl File {
     }
 }
 
-fn base_properties() -> WriterPropertiesBuilder {
+pub(super) fn base_properties() -> WriterPropertiesBuilder {
     WriterProperties::builder()
         .set_created_by(concat!("vivace ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("level 1 exists")))

@@ -67,13 +67,21 @@ pub struct Rest {
 #[derive(Debug, Clone, Default)]
 pub struct Attributes {
     columns: Vec<AttributeColumn>,
-    by_key: HashMap<u32, KeyState, foldhash::fast::FixedState>,
+    /// What is known of each key, and which one of them a key has.
+    states: Vec<KeyState>,
+    by_key: HashMap<u32, AttributeKey, foldhash::fast::FixedState>,
     pub rest: Rest,
 }
+
+/// A key that was looked up in one set of attributes: see [`Attributes::key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttributeKey(u32);
 
 /// What is known of one key: one look-up finds its columns and whether the owner has it already.
 #[derive(Debug, Clone, Copy)]
 struct KeyState {
+    /// Its code in the pool.
+    code: u32,
     /// The owner that was last given this key, or [`NONE`].
     last_owner: u32,
     /// Index of the column of each [`ScalarType`], or [`NONE`].
@@ -82,9 +90,9 @@ struct KeyState {
 
 const NONE: u32 = u32::MAX;
 
-impl Default for KeyState {
-    fn default() -> Self {
-        Self { last_owner: NONE, columns: [NONE; 4] }
+impl KeyState {
+    fn of(code: u32) -> Self {
+        Self { code, last_owner: NONE, columns: [NONE; 4] }
     }
 }
 
@@ -98,15 +106,30 @@ impl Attributes {
     }
 
     fn column_index(&self, key: u32, scalar: ScalarType) -> Option<usize> {
-        let index = self.by_key.get(&key)?.columns[scalar as usize];
+        let state = self.by_key.get(&key)?;
+        let index = self.states[state.0 as usize].columns[scalar as usize];
         (index != NONE).then_some(index as usize)
     }
 
+    /// Looks a key up by its code, once for many values. What comes out is a key of these attributes only.
+    pub fn key(&mut self, code: u32) -> AttributeKey {
+        let Self { states, by_key, .. } = self;
+        *by_key.entry(code).or_insert_with(|| {
+            states.push(KeyState::of(code));
+            AttributeKey(u32::try_from(states.len() - 1).expect("fewer keys than codes"))
+        })
+    }
+
+    fn state(&mut self, key: AttributeKey) -> &mut KeyState {
+        &mut self.states[key.0 as usize]
+    }
+
     /// Adds a typed value. `owner` must not be below any owner that was added before.
-    pub fn push(&mut self, pool: &mut Pool, owner: u32, key: u32, value: Scalar<'_>) {
+    pub fn push(&mut self, pool: &mut Pool, owner: u32, key: AttributeKey, value: Scalar<'_>) {
         let index = match self.column_for(owner, key, ScalarType::of(value)) {
             Ok(index) => index,
             Err(mark) => {
+                let key = self.state(key).code;
                 return self.push_rest(pool, owner, key, rest_type(value) as u8 | mark, value);
             }
         };
@@ -124,7 +147,7 @@ impl Attributes {
     }
 
     /// [`Attributes::push`] of a string that is in the pool.
-    pub fn push_text(&mut self, pool: &mut Pool, owner: u32, key: u32, text: u32) {
+    pub fn push_text(&mut self, pool: &mut Pool, owner: u32, key: AttributeKey, text: u32) {
         match self.column_for(owner, key, ScalarType::String) {
             Ok(index) => {
                 let column = &mut self.columns[index];
@@ -137,35 +160,56 @@ impl Attributes {
             Err(mark) => {
                 let mut any = Vec::new();
                 Scalar::String(pool.text(text)).encode(&mut any);
-                self.push_rest_raw(pool, owner, key, RestType::String as u8 | mark, &any);
+                let key = self.state(key).code;
+                self.put_rest(pool, owner, key, RestType::String as u8 | mark, &any);
             }
         }
     }
 
     /// The column that a value goes to, or the mark with which it goes to `rest`.
-    fn column_for(&mut self, owner: u32, key: u32, scalar: ScalarType) -> Result<usize, u8> {
-        let state = self.by_key.entry(key).or_default();
+    fn column_for(
+        &mut self,
+        owner: u32,
+        key: AttributeKey,
+        scalar: ScalarType,
+    ) -> Result<usize, u8> {
+        let is_full = self.columns.len() >= COLUMNS_MAX;
+        let state = self.state(key);
         if state.last_owner == owner {
             return Err(DUPLICATE);
         }
         state.last_owner = owner;
         match state.columns[scalar as usize] {
-            NONE if self.columns.len() < COLUMNS_MAX => Ok(self.add_column(key, scalar)),
-            NONE => Err(0),
+            NONE if is_full => Err(0),
+            NONE => Ok(self.add_column(key, scalar)),
             index => Ok(index as usize),
         }
     }
 
     /// Adds a value that has no column type, as its `AnyValue` message.
-    pub fn push_any(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: RestType, any: &[u8]) {
-        let known = self.by_key.get(&key).is_some_and(|state| state.last_owner == owner);
-        let mark = if known { DUPLICATE } else { 0 };
-        self.push_rest_raw(pool, owner, key, kind as u8 | mark, any);
+    pub fn push_any(
+        &mut self,
+        pool: &mut Pool,
+        owner: u32,
+        key: AttributeKey,
+        kind: RestType,
+        any: &[u8],
+    ) {
+        let state = self.state(key);
+        let mark = if state.last_owner == owner { DUPLICATE } else { 0 };
+        state.last_owner = owner;
+        let code = state.code;
+        self.put_rest(pool, owner, code, kind as u8 | mark, any);
     }
 
     /// Adds an entry of `rest` as it was stored, mark included.
     pub fn push_rest_raw(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: u8, any: &[u8]) {
-        self.by_key.entry(key).or_default().last_owner = owner;
+        let state = self.key(key);
+        self.state(state).last_owner = owner;
+        self.put_rest(pool, owner, key, kind, any);
+    }
+
+    fn put_rest(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: u8, any: &[u8]) {
         self.rest.owners.push(owner);
         self.rest.keys.push(key);
         self.rest.types.push(kind);
@@ -175,10 +219,10 @@ impl Attributes {
     fn push_rest(&mut self, pool: &mut Pool, owner: u32, key: u32, kind: u8, value: Scalar<'_>) {
         let mut any = Vec::new();
         value.encode(&mut any);
-        self.push_rest_raw(pool, owner, key, kind, &any);
+        self.put_rest(pool, owner, key, kind, &any);
     }
 
-    fn add_column(&mut self, key: u32, scalar: ScalarType) -> usize {
+    fn add_column(&mut self, key: AttributeKey, scalar: ScalarType) -> usize {
         let values = match scalar {
             ScalarType::String => ScalarValues::String(Vec::new()),
             ScalarType::Int => ScalarValues::Int(Vec::new()),
@@ -186,9 +230,10 @@ impl Attributes {
             ScalarType::Bool => ScalarValues::Bool(Vec::new()),
         };
         let index = self.columns.len();
+        let state = self.state(key);
+        state.columns[scalar as usize] = u32::try_from(index).expect("at most COLUMNS_MAX");
+        let key = state.code;
         self.columns.push(AttributeColumn { key, owners: Vec::new(), values });
-        self.by_key.entry(key).or_default().columns[scalar as usize] =
-            u32::try_from(index).expect("at most COLUMNS_MAX");
         index
     }
 
@@ -232,7 +277,10 @@ impl Attributes {
         let scalar = column.values.scalar_type();
         let into = match self.column_index(key, scalar) {
             Some(index) => Some(index),
-            None => (self.columns.len() < COLUMNS_MAX).then(|| self.add_column(key, scalar)),
+            None => (self.columns.len() < COLUMNS_MAX).then(|| {
+                let key = self.key(key);
+                self.add_column(key, scalar)
+            }),
         };
         for (index, owner) in column.owners.iter().enumerate() {
             let Some(place) = place_of(owner) else { continue };
@@ -290,10 +338,23 @@ impl Attributes {
         }
     }
 
+    /// Gives back room that is not filled.
+    pub(super) fn shrink(&mut self) {
+        for AttributeColumn { key: _, owners, values } in &mut self.columns {
+            owners.shrink_to_fit();
+            match values {
+                ScalarValues::String(codes) => codes.shrink_to_fit(),
+                ScalarValues::Int(values) => values.shrink_to_fit(),
+                ScalarValues::Double(values) => values.shrink_to_fit(),
+                ScalarValues::Bool(values) => values.shrink_to_fit(),
+            }
+        }
+    }
+
     /// Bytes of memory held, roughly.
     pub fn memory_bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(AttributeColumn::memory_bytes).sum();
-        columns + self.rest.owners.capacity() * 13 + self.by_key.capacity() * 25
+        columns + self.rest.owners.capacity() * 13 + self.by_key.capacity() * 33
     }
 }
 
@@ -365,11 +426,17 @@ impl RestType {
 }
 
 fn rest_type(value: Scalar<'_>) -> RestType {
-    match value {
-        Scalar::String(_) => RestType::String,
-        Scalar::Int(_) => RestType::Int,
-        Scalar::Double(_) => RestType::Double,
-        Scalar::Bool(_) => RestType::Bool,
+    ScalarType::of(value).into()
+}
+
+impl From<ScalarType> for RestType {
+    fn from(scalar: ScalarType) -> Self {
+        match scalar {
+            ScalarType::String => Self::String,
+            ScalarType::Int => Self::Int,
+            ScalarType::Double => Self::Double,
+            ScalarType::Bool => Self::Bool,
+        }
     }
 }
 
@@ -387,6 +454,7 @@ mod tests {
     fn a_repeated_key_is_kept_but_marked() {
         let (mut pool, mut attributes) = (Pool::default(), Attributes::default());
         let key = pool.intern(b"k");
+        let key = attributes.key(key);
         attributes.push(&mut pool, 0, key, Scalar::Int(1));
         attributes.push(&mut pool, 0, key, Scalar::String("two"));
         attributes.push(&mut pool, 1, key, Scalar::String("two"));
@@ -400,6 +468,7 @@ mod tests {
         let (mut pool, mut attributes) = (Pool::default(), Attributes::default());
         for owner in 0..3000_u32 {
             let key = pool.intern(format!("key-{owner}").as_bytes());
+            let key = attributes.key(key);
             attributes.push(&mut pool, owner, key, Scalar::Int(1));
         }
         assert_eq!(attributes.columns().len(), COLUMNS_MAX);

@@ -89,15 +89,24 @@ pub fn attribute(owners: &[Owners<'_>], key: &str, count: usize) -> Option<Attri
     any.then_some(values)
 }
 
-/// The typed values of one key and type, dense, `count` places long; no field is set if no place has one.
-pub fn attribute_of_type(
-    owners: &[Owners<'_>],
-    key: &str,
+/// One column of a chunk, and where its owners go.
+pub struct Part<'a> {
+    pub column: &'a AttributeColumn,
+    pub pool: &'a Pool,
+    /// Place of each owner, or [`NOWHERE`].
+    pub places: &'a [u32],
+}
+
+/// The values of columns of one key and type, dense, `count` places long; no field is set if no place has one.
+pub fn attribute_of_type<'a>(
+    parts: impl Iterator<Item = Part<'a>>,
     scalar: ScalarType,
     count: usize,
 ) -> AttributeValues {
+    let mut dense = Dense::new(scalar);
+    parts.for_each(|part| dense.add(&part, count));
     let mut values = AttributeValues::default();
-    typed(owners, key, scalar, count, &mut values);
+    dense.finish(count, &mut values);
     values
 }
 
@@ -113,7 +122,7 @@ fn typed(
     for Owners { attributes, pool, places } in owners {
         let column = pool.find(key.as_bytes()).and_then(|code| attributes.column(code, scalar));
         if let Some(column) = column {
-            dense.add(column, pool, places, count);
+            dense.add(&Part { column, pool, places }, count);
         }
     }
     dense.finish(count, into)
@@ -146,13 +155,15 @@ impl Dense {
         Self { valid: Vec::new(), values, pool: Pool::default(), recode: Recode::default() }
     }
 
-    fn add(&mut self, column: &AttributeColumn, from: &Pool, places: &[u32], count: usize) {
+    fn add(&mut self, part: &Part<'_>, count: usize) {
+        let Part { column, pool: from, places } = *part;
         let Self { valid, values, pool, recode } = self;
         let owners = Scatter { owners: &column.owners, places, count };
         match (values, &column.values) {
             (DenseValues::String(into), ScalarValues::String(codes)) => {
-                recode.restart(from);
+                recode.widen(from);
                 owners.put(valid, into, |at| key(recode.code(from, codes[at], pool)));
+                recode.forget(codes);
             }
             (DenseValues::Int(into), ScalarValues::Int(values)) => {
                 owners.put(valid, into, |at| values[at]);

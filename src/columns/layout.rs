@@ -1,13 +1,18 @@
 //! Rows of some chunks put in trace order: the order of blocks and of batches.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::batch::Top;
 use super::pool::EMPTY;
 use super::spans::Spans;
 use super::traces::{NO_ROOT, ServiceStats, TraceTable};
 use super::tree::{self, Node, Tree};
-use crate::trace::{SpanId, TraceId};
+use crate::trace::TraceId;
 
 /// A row of one of several chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +41,7 @@ pub fn group_by_trace(
     chunks: &[&Spans],
     rows: impl IntoIterator<Item = RowRef>,
 ) -> Vec<(TraceId, Vec<RowRef>)> {
-    let mut index: HashMap<TraceId, usize, foldhash::fast::FixedState> = HashMap::default();
+    let mut index: HashMap<TraceId, usize, FixedState> = HashMap::default();
     let mut groups: Vec<(TraceId, Vec<RowRef>)> = Vec::new();
     for row in rows {
         let id = chunks[row.chunk as usize].trace_id[row.row as usize];
@@ -91,7 +96,7 @@ impl Layout {
         let traces = &mut self.traces;
         let (mut start, mut end) = (u64::MAX, 0);
         let mut services: Vec<ServiceStats> = Vec::new();
-        let mut places: HashMap<u32, usize, foldhash::fast::FixedState> = HashMap::default();
+        let mut places: HashMap<u32, usize, FixedState> = HashMap::default();
         for row in rows {
             let (spans, at) = (chunks[row.chunk as usize], row.row as usize);
             start = start.min(spans.start[at]);
@@ -162,15 +167,25 @@ fn drop_duplicates(
         let spans = chunks[row.chunk as usize];
         (spans.span_id[row.row as usize], spans.kind[row.row as usize])
     };
-    let mut seen: HashMap<(SpanId, i32), usize, foldhash::fast::FixedState> =
-        HashMap::with_capacity_and_hasher(rows.len(), foldhash::fast::FixedState::default());
+    // Places only: a trace may have millions of spans.
+    let mut seen: HashTable<u32> = HashTable::with_capacity(rows.len());
+    let hasher = FixedState::default();
     let mut kept: Vec<RowRef> = Vec::with_capacity(rows.len());
     for row in rows.iter().copied() {
-        let place = *seen.entry(key(row)).or_insert(kept.len());
-        if place == kept.len() {
-            kept.push(row);
-            continue;
-        }
+        let mine = key(row);
+        let entry = seen.entry(
+            hasher.hash_one(mine),
+            |place| key(kept[*place as usize]) == mine,
+            |place| hasher.hash_one(key(kept[*place as usize])),
+        );
+        let place = match entry {
+            Entry::Occupied(place) => *place.get() as usize,
+            Entry::Vacant(vacant) => {
+                vacant.insert(u32::try_from(kept.len()).expect("a layout holds less than 4 Gi"));
+                kept.push(row);
+                continue;
+            }
+        };
         let other = kept[place];
         let start = |row: RowRef| chunks[row.chunk as usize].start[row.row as usize];
         let order = start(row).cmp(&start(other));

@@ -17,7 +17,8 @@ mod traces;
 mod tree;
 
 pub use attributes::{
-    AttributeColumn, Attributes, DUPLICATE, OwnerValue, Rest, RestType, ScalarType, ScalarValues,
+    AttributeColumn, AttributeKey, Attributes, DUPLICATE, OwnerValue, Rest, RestType, ScalarType,
+    ScalarValues,
 };
 pub use batch::{
     AttributeValues, Batch, CellValue, EventBatch, EventProjection, LinkBatch, LinkProjection,

@@ -2,7 +2,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 /// Interned byte strings: equal ones have equal codes, codes count up from 0. Code 0 is always the empty string.
 #[derive(Clone)]
@@ -10,6 +10,8 @@ pub struct Pool {
     bytes: Vec<u8>,
     /// Where each string ends; it begins where the one before ends.
     ends: Vec<u32>,
+    /// Of each string, so that it is hashed once, wherever it is told.
+    hashes: Vec<u32>,
     codes: HashTable<u32>,
     hasher: FixedState,
 }
@@ -24,6 +26,7 @@ impl Default for Pool {
         let mut pool = Self {
             bytes: Vec::new(),
             ends: Vec::new(),
+            hashes: Vec::new(),
             codes: HashTable::new(),
             hasher: FixedState::with_seed(0x7669_7661_6365),
         };
@@ -38,12 +41,17 @@ impl Pool {
     /// # Panics
     /// Past 4 GiB of distinct bytes: a pool holds one request or one cut, both bounded far below.
     pub fn intern(&mut self, text: &[u8]) -> u32 {
-        let Self { bytes, ends, codes, hasher } = self;
-        let hash = hasher.hash_one(text);
+        let hash = self.hash(text);
+        self.intern_hashed(text, hash)
+    }
+
+    /// [`Pool::intern`] of a text of which the hash is known.
+    fn intern_hashed(&mut self, text: &[u8], hash: u32) -> u32 {
+        let Self { bytes, ends, hashes, codes, hasher: _ } = self;
         let entry = codes.entry(
-            hash,
-            |code| slice(bytes, ends, *code) == text,
-            |code| hasher.hash_one(slice(bytes, ends, *code)),
+            widened(hash),
+            |code| hashes[*code as usize] == hash && slice(bytes, ends, *code) == text,
+            |code| widened(hashes[*code as usize]),
         );
         match entry {
             hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
@@ -53,15 +61,23 @@ impl Pool {
                 ends.push(
                     u32::try_from(bytes.len()).expect("a pool is bounded by a request or a cut"),
                 );
+                hashes.push(hash);
                 place.insert(code);
                 code
             }
         }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is enough of one")]
+    fn hash(&self, text: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text);
+        hasher.finish() as u32
+    }
+
     /// The code of `text`, if it is there.
     pub fn find(&self, text: &[u8]) -> Option<u32> {
-        let hash = self.hasher.hash_one(text);
+        let hash = widened(self.hash(text));
         self.codes.find(hash, |code| self.get(*code) == text).copied()
     }
 
@@ -74,12 +90,20 @@ impl Pool {
         std::str::from_utf8(self.get(code)).unwrap_or_default()
     }
 
-    /// Number of codes.
     /// All strings one after the other, and where each ends.
     pub fn joined(&self) -> (&[u8], &[u32]) {
         (&self.bytes, &self.ends)
     }
 
+    /// Gives back room that is not filled.
+    pub(super) fn shrink(&mut self) {
+        let Self { bytes, ends, hashes, codes: _, hasher: _ } = self;
+        bytes.shrink_to_fit();
+        ends.shrink_to_fit();
+        hashes.shrink_to_fit();
+    }
+
+    /// Number of codes.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -90,8 +114,13 @@ impl Pool {
 
     /// Bytes of memory held, roughly.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * 4 + self.codes.capacity() * 5
+        self.bytes.capacity() + self.ends.capacity() * 8 + self.codes.capacity() * 5
     }
+}
+
+/// A hash for the table, which looks at its lowest and its highest bits.
+fn widened(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 fn slice<'a>(bytes: &'a [u8], ends: &[u32], code: u32) -> &'a [u8] {
@@ -111,16 +140,24 @@ impl Recode {
         Self { known: vec![u32::MAX; pool.len()] }
     }
 
-    /// Begins anew, with another pool.
-    pub fn restart(&mut self, pool: &Pool) {
-        self.known.clear();
-        self.known.resize(pool.len(), u32::MAX);
+    /// Makes room for the codes of another pool, after those of the one before were forgotten.
+    pub(super) fn widen(&mut self, pool: &Pool) {
+        if self.known.len() < pool.len() {
+            self.known.resize(pool.len(), u32::MAX);
+        }
+    }
+
+    /// Forgets codes: less work than forgetting all of a pool of which they are few.
+    pub(super) fn forget(&mut self, codes: &[u32]) {
+        for code in codes {
+            self.known[*code as usize] = u32::MAX;
+        }
     }
 
     pub fn code(&mut self, from: &Pool, code: u32, into: &mut Pool) -> u32 {
         let known = &mut self.known[code as usize];
         if *known == u32::MAX {
-            *known = into.intern(from.get(code));
+            *known = into.intern_hashed(from.get(code), from.hashes[code as usize]);
         }
         *known
     }

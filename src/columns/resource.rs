@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::trace::Value;
@@ -35,7 +37,7 @@ pub struct ResourceParts {
 }
 
 /// The bytes of a [`ResourceParts`], borrowed: enough to find it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PartsRef<'a> {
     pub resource: Option<&'a [u8]>,
     pub resource_schema_url: &'a [u8],
@@ -158,12 +160,14 @@ impl Resource {
 /// Resources that were seen lately, so that each is decoded and held once however many pushes name it.
 #[derive(Default)]
 pub struct ResourceCache {
+    /// Of the parts: not the hash that names them, which takes longer.
+    hasher: RandomState,
     known: Mutex<Known>,
 }
 
 #[derive(Default)]
 struct Known {
-    by_hash: HashMap<u64, Arc<Resource>, foldhash::fast::RandomState>,
+    by_hash: HashMap<u64, Arc<Resource>, RandomState>,
     bytes: usize,
 }
 
@@ -173,7 +177,11 @@ const CACHED_BYTES_MAX: usize = 32 << 20;
 impl ResourceCache {
     /// A resource of these parts that was made before.
     pub fn find(&self, parts: &PartsRef<'_>) -> Option<Arc<Resource>> {
-        let known = self.known.lock().by_hash.get(&hash(parts)).map(Arc::clone);
+        self.find_hashed(parts, self.hasher.hash_one(parts))
+    }
+
+    fn find_hashed(&self, parts: &PartsRef<'_>, hash: u64) -> Option<Arc<Resource>> {
+        let known = self.known.lock().by_hash.get(&hash).map(Arc::clone);
         known.filter(|known| known.parts.borrowed() == *parts)
     }
 
@@ -182,7 +190,8 @@ impl ResourceCache {
     /// # Errors
     /// As [`Resource::from_parts`].
     pub fn get_or_make(&self, parts: ResourceParts) -> Result<Arc<Resource>, WireError> {
-        if let Some(known) = self.find(&parts.borrowed()) {
+        let hash = self.hasher.hash_one(parts.borrowed());
+        if let Some(known) = self.find_hashed(&parts.borrowed(), hash) {
             return Ok(known);
         }
         let made = Arc::new(Resource::from_parts(parts)?);
@@ -191,7 +200,7 @@ impl ResourceCache {
         if known.bytes > CACHED_BYTES_MAX {
             *known = Known { bytes: made.memory_bytes(), ..Known::default() };
         }
-        known.by_hash.insert(made.hash, Arc::clone(&made));
+        known.by_hash.insert(hash, Arc::clone(&made));
         Ok(made)
     }
 }

@@ -145,6 +145,50 @@ impl Spans {
         index
     }
 
+    /// Gives back room that is not filled: for spans that are kept while others are read.
+    pub fn shrink(&mut self) {
+        let Self {
+            pool,
+            trace_id,
+            span_id,
+            parent_id,
+            start,
+            end,
+            name,
+            kind,
+            status,
+            status_message,
+            trace_state,
+            flags,
+            dropped,
+            resource,
+            resources: _,
+            resource_by_hash: _,
+            attributes,
+            events,
+            links,
+            unknown: _,
+        } = self;
+        trace_id.shrink_to_fit();
+        for ids in [span_id, parent_id] {
+            ids.shrink_to_fit();
+        }
+        for times in [start, end] {
+            times.shrink_to_fit();
+        }
+        for codes in [name, status_message, trace_state, flags, resource] {
+            codes.shrink_to_fit();
+        }
+        for numbers in [kind, status] {
+            numbers.shrink_to_fit();
+        }
+        dropped.shrink_to_fit();
+        pool.shrink();
+        for attributes in [attributes, &mut events.attributes, &mut links.attributes] {
+            attributes.shrink();
+        }
+    }
+
     pub fn push(&mut self, row: SpanRow) {
         let SpanRow {
             trace_id,

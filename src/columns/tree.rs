@@ -1,6 +1,9 @@
 //! The tree of one trace: which span is whose parent, and the depth-first order of all.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use foldhash::fast::FixedState;
 
 use super::batch::Top;
 use crate::trace::SpanId;
@@ -72,11 +75,12 @@ fn sorted_by_place(nodes: &[Node]) -> Vec<u32> {
 
 /// Parent index of each node, or [`NONE`] and why.
 fn parents(nodes: &[Node], sorted: &[u32]) -> (Vec<u32>, Vec<u8>) {
-    let mut same: HashMap<SpanId, Same, foldhash::fast::FixedState> =
-        HashMap::with_capacity_and_hasher(nodes.len(), foldhash::fast::FixedState::default());
+    let mut ids = Ids {
+        first: HashMap::with_capacity_and_hasher(nodes.len(), FixedState::default()),
+        several: HashMap::default(),
+    };
     for index in sorted {
-        let node = nodes[*index as usize];
-        same.entry(node.span_id).or_default().add(*index, node.kind);
+        ids.add(nodes, *index);
     }
     let mut parent = vec![NONE; nodes.len()];
     let mut top = vec![0; nodes.len()];
@@ -85,7 +89,7 @@ fn parents(nodes: &[Node], sorted: &[u32]) -> (Vec<u32>, Vec<u8>) {
             top[index] = Top::Root as u8;
             continue;
         }
-        match same.get(&node.parent_id).and_then(|same| same.parent_of(node)) {
+        match ids.parent_of(node) {
             Some(found) if found as usize == index => top[index] = Top::Cycle as u8,
             Some(found) => parent[index] = found,
             None => top[index] = Top::ParentMissing as u8,
@@ -94,7 +98,43 @@ fn parents(nodes: &[Node], sorted: &[u32]) -> (Vec<u32>, Vec<u8>) {
     (parent, top)
 }
 
-/// The nodes of one id.
+/// The nodes by their ids: mostly each has its own.
+struct Ids {
+    /// The earliest node of each id.
+    first: HashMap<SpanId, u32, FixedState>,
+    /// Ids of more nodes than one.
+    several: HashMap<SpanId, Same, FixedState>,
+}
+
+impl Ids {
+    /// Takes in the next node, in the order of siblings.
+    fn add(&mut self, nodes: &[Node], index: u32) {
+        let Node { span_id, kind, .. } = nodes[index as usize];
+        let first = match self.first.entry(span_id) {
+            Entry::Occupied(first) => *first.get(),
+            Entry::Vacant(place) => {
+                place.insert(index);
+                return;
+            }
+        };
+        let same = self.several.entry(span_id).or_insert_with(|| {
+            let mut same = Same::default();
+            same.add(first, nodes[first as usize].kind);
+            same
+        });
+        same.add(index, kind);
+    }
+
+    fn parent_of(&self, child: &Node) -> Option<u32> {
+        let first = self.first.get(&child.parent_id)?;
+        match self.several.get(&child.parent_id) {
+            Some(same) => same.parent_of(child),
+            None => Some(*first),
+        }
+    }
+}
+
+/// The nodes of an id that several have.
 struct Same {
     count: usize,
     /// The earliest of all, of the servers, of the clients; or [`NONE`].
@@ -126,12 +166,9 @@ impl Same {
         self.count += 1;
     }
 
-    /// One span with the parent's id is the parent. Of several, the server's; the client's if the child itself is a server; of two
+    /// Of several spans with the parent's id, the server's is the parent; the client's if the child itself is a server; of two
     /// that are neither, none; of more, the earliest.
     fn parent_of(&self, child: &Node) -> Option<u32> {
-        if self.count == 1 {
-            return Some(self.first);
-        }
         let wanted = if child.kind == SERVER { self.client } else { self.server };
         if wanted != NONE {
             return Some(wanted);

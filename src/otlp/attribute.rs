@@ -1,13 +1,13 @@
 //! One `KeyValue` into typed columns, or word that they can't hold it.
 
-use crate::columns::{Attributes, EMPTY, Pool, RestType};
+use crate::columns::{AttributeKey, Attributes, EMPTY, Pool, RestType};
 use crate::trace::Scalar;
 use crate::trace::wire::{DEPTH_MAX, Field, Fields, WireError};
 
 use super::error::Stop;
 
-/// What attributes were seen last, by the key before them: spans of one kind have the same keys in the same order, and often the same
-/// values. A look here spares hashing.
+/// What attributes were seen last, by their key and the one before: spans of one kind have the same keys in the same order, and often
+/// the same values. A look here spares hashing.
 #[derive(Default)]
 pub(super) struct Keys<'a> {
     slots: Vec<Slot<'a>>,
@@ -20,15 +20,20 @@ struct Slot<'a> {
     key: &'a [u8],
     /// [`NO_KEY`] for an empty slot.
     key_code: u32,
+    /// The key in the attributes that are filled.
+    place: Option<AttributeKey>,
     /// A text that the key had, and its code.
     text: &'a [u8],
     text_code: u32,
 }
 
-/// Keys that are remembered: more than a request usually has, and small enough for a cache.
-const SLOTS: u32 = 256;
+/// Pairs of keys that are remembered, as a power of two: more than a request usually has, and small enough for a cache.
+const SLOT_BITS: u32 = 9;
 
 const NO_KEY: u32 = u32::MAX;
+
+const EMPTY_SLOT: Slot<'_> =
+    Slot { key: &[], key_code: NO_KEY, place: None, text: &[], text_code: EMPTY };
 
 impl<'a> Keys<'a> {
     pub(super) fn start(&mut self) {
@@ -38,16 +43,23 @@ impl<'a> Keys<'a> {
     /// The slot of the next attribute, which has this key.
     fn slot(&mut self, pool: &mut Pool, key: &'a [u8]) -> Result<&mut Slot<'a>, WireError> {
         if self.slots.is_empty() {
-            let empty = Slot { key: &[], key_code: NO_KEY, text: &[], text_code: EMPTY };
-            self.slots.resize(SLOTS as usize, empty);
+            self.slots.resize(1 << SLOT_BITS, EMPTY_SLOT);
         }
-        let slot = &mut self.slots[(self.before % SLOTS) as usize];
+        let slot = &mut self.slots[slot_of(self.before, key)];
         if slot.key_code == NO_KEY || slot.key != key {
-            *slot = Slot { key, key_code: text_code(pool, key)?, text: &[], text_code: EMPTY };
+            *slot = Slot { key, key_code: text_code(pool, key)?, ..EMPTY_SLOT };
         }
         self.before = slot.key_code;
         Ok(slot)
     }
+}
+
+/// Where a pair of keys is remembered: told apart by what is cheap to see.
+fn slot_of(before: u32, key: &[u8]) -> usize {
+    let last = u32::from(key.last().copied().unwrap_or(0));
+    let length = u32::from(key.len().to_le_bytes()[0]);
+    let mixed = (before ^ last << 16 ^ length << 24).wrapping_mul(0x9e37_79b1);
+    (mixed >> (u32::BITS - SLOT_BITS)) as usize
 }
 
 impl<'a> Slot<'a> {
@@ -106,27 +118,14 @@ fn push_key_value<'a>(
     message: &'a [u8],
     raw: &[u8],
 ) -> Result<(), WireError> {
-    let (mut key, mut value): (&[u8], Option<&[u8]>) = (&[], None);
-    let (mut keys, mut odd) = (0, false);
-    for part in Fields::of(message) {
-        let part = part?;
-        match part.number {
-            1 => {
-                key = part.bytes()?;
-                keys += 1;
-            }
-            2 if value.is_none() => value = Some(part.bytes()?),
-            _ => odd = true,
-        }
-    }
-    let Some(value) = value.filter(|_| keys <= 1 && !odd) else {
+    let Some((key, value)) = pair(message)? else {
         check_key_value(message, 0)?;
         into.unknown.extend_from_slice(raw);
         return Ok(());
     };
     let Into { attributes, pool, keys, owner, .. } = into;
     let slot = keys.slot(pool, key)?;
-    let key = slot.key_code;
+    let key = *slot.place.get_or_insert_with(|| attributes.key(slot.key_code));
     match single(value)? {
         Single::Text(text) => {
             let text = slot.text_code(pool, text)?;
@@ -141,6 +140,42 @@ fn push_key_value<'a>(
     Ok(())
 }
 
+/// A key, and an `AnyValue`.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// Key and value of a `KeyValue` that has one value, no more than one key, and nothing else.
+fn pair(message: &[u8]) -> Result<Option<Pair<'_>>, WireError> {
+    if let Some((key, value)) = short_field::<1>(message)
+        && let Some((value, [])) = short_field::<2>(value)
+    {
+        return Ok(Some((key, value)));
+    }
+    let (mut key, mut value): (&[u8], Option<&[u8]>) = (&[], None);
+    let (mut keys, mut odd) = (0, false);
+    for part in Fields::of(message) {
+        let part = part?;
+        match part.number {
+            1 => {
+                key = part.bytes()?;
+                keys += 1;
+            }
+            2 if value.is_none() => value = Some(part.bytes()?),
+            _ => odd = true,
+        }
+    }
+    Ok(value.filter(|_| keys <= 1 && !odd).map(|value| (key, value)))
+}
+
+/// The bytes of a field that comes first and is shorter than 128 bytes, and what follows it: what most attributes are made of.
+fn short_field<const NUMBER: u8>(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    match message {
+        [tag, length @ 0..0x80, rest @ ..] if *tag == NUMBER << 3 | 2 => {
+            rest.split_at_checked(usize::from(*length))
+        }
+        _ => None,
+    }
+}
+
 /// An `AnyValue` that is one scalar and nothing else.
 enum Single<'a> {
     /// It may be no UTF-8.
@@ -151,6 +186,9 @@ enum Single<'a> {
 }
 
 fn single(any_value: &[u8]) -> Result<Single<'_>, WireError> {
+    if let Some((text, [])) = short_field::<1>(any_value) {
+        return Ok(Single::Text(text));
+    }
     let mut fields = Fields::of(any_value);
     let Some(field) = fields.next() else { return Ok(Single::None) };
     let field = field?;

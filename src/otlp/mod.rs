@@ -1,7 +1,7 @@
 //! OTLP protobuf and JSON to columns and back.
 //!
 //! In: `decode` walks an `ExportTraceServiceRequest` once, from its bytes straight into `columns::Spans`; a body of
-//! OTLP/JSON is first told in protobuf by `transcode`. Out: `encode_trace` gives `TracesData`, `trace_json` Tempo's
+//! OTLP/JSON is first told in protobuf by `transcode`. Out: `encode_trace` gives `TracesData`, `pieces_json` Tempo's
 //! JSON form of it.
 //!
 //! What came in comes back. What the columns can hold is typed and can be queried; what they cannot hold exactly (fields
@@ -24,4 +24,4 @@ pub use encode::{content_hash, encode_span};
 pub use error::{Error, Found, Place, Reason};
 pub use group::{Row, TracePieces, encode_trace, trace_pieces};
 pub use json::transcode;
-pub use print::{JsonStyle, trace_json};
+pub use print::{JsonStyle, pieces_json};

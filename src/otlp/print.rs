@@ -11,7 +11,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::{Error, Place};
-use super::group::{Row, trace_pieces};
 use super::schema::{BATCHES, FieldDef, Kind, Message, REQUEST};
 use crate::trace::wire::{DEPTH_MAX, Field, Fields, WireError};
 
@@ -24,30 +23,34 @@ pub enum JsonStyle {
     V2,
 }
 
-/// A trace as one JSON object: `{"batches":[…]}` or `{"resourceSpans":[…]}`, `{}` without rows. It comes in pieces of about
-/// twice `piece_bytes`, groups and order as in [`trace_pieces`]. For the second style the caller writes the object as the value of `"trace"`.
+/// A trace as one JSON object: `{"batches":[…]}` or `{"resourceSpans":[…]}`, `{}` without pieces. The pieces are those of
+/// [`trace_pieces`](super::trace_pieces), each is told in one of about twice its bytes. For the second style the caller writes the object as the value of
+/// `"trace"`.
 ///
-/// A piece is an error when columns hold bytes that are not protobuf, which [`super::decode()`] never puts there.
-pub fn trace_json<'a>(
-    rows: &[Row<'a>],
+/// A piece is an error when it was one, or, by `fails`, when columns hold bytes that are not protobuf, which [`super::decode()`] never puts there.
+pub fn pieces_json<E>(
+    pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
     style: JsonStyle,
-    piece_bytes: usize,
-) -> impl Iterator<Item = Result<Vec<u8>, Error>> + use<'a> {
+    fails: impl Fn(Error) -> E,
+) -> impl Iterator<Item = Result<Vec<u8>, E>> {
     let message: &'static Message = match style {
         JsonStyle::V1 => &BATCHES,
         JsonStyle::V2 => &REQUEST,
     };
-    let mut pieces = trace_pieces(rows, piece_bytes).peekable();
-    let (mut is_first, is_empty) = (true, rows.is_empty());
-    let printed = std::iter::from_fn(move || {
-        let piece = pieces.next()?;
+    let mut pieces = pieces.peekable();
+    let mut is_first = true;
+    std::iter::from_fn(move || {
+        let was_first = std::mem::take(&mut is_first);
+        let piece = match pieces.next() {
+            None => return was_first.then(|| Ok(b"{}".to_vec())),
+            Some(Err(error)) => return Some(Err(error)),
+            Some(Ok(piece)) => piece,
+        };
         let mut out = Vec::with_capacity(piece.len() * 2);
         let is_last = pieces.peek().is_none();
-        let printed = print_piece(&mut out, message, &piece, (is_first, is_last));
-        is_first = false;
-        Some(printed.map(|()| out))
-    });
-    is_empty.then(|| Ok(b"{}".to_vec())).into_iter().chain(printed)
+        let printed = print_piece(&mut out, message, &piece, (was_first, is_last));
+        Some(printed.map(|()| out).map_err(&fails))
+    })
 }
 
 /// The list of a piece, which goes on with that of the piece before unless it is the first, and is open unless it is the last.
@@ -265,13 +268,14 @@ fn print_text(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::otlp::{decode, transcode};
+    use crate::otlp::{decode, trace_pieces, transcode};
 
     fn printed(body: &str, style: JsonStyle) -> String {
         let spans = decode(&transcode(body.as_bytes()).unwrap()).unwrap().spans;
         let rows: Vec<_> = (0..spans.len()).map(|row| (&spans, row)).collect();
         let whole = |piece_bytes| {
-            let pieces: Result<Vec<_>, _> = trace_json(&rows, style, piece_bytes).collect();
+            let pieces = trace_pieces(&rows, piece_bytes).map(Ok);
+            let pieces: Result<Vec<_>, _> = pieces_json(pieces, style, |error| error).collect();
             String::from_utf8(pieces.unwrap().concat()).unwrap()
         };
         whole(usize::MAX)
@@ -289,7 +293,9 @@ mod tests {
         let spans = decode(&transcode(body.as_bytes()).unwrap()).unwrap().spans;
         let rows: Vec<_> = (0..spans.len()).map(|row| (&spans, row)).collect();
         let pieces: Vec<Vec<u8>> =
-            trace_json(&rows, JsonStyle::V1, 1).collect::<Result<_, _>>().unwrap();
+            pieces_json(trace_pieces(&rows, 1).map(Ok), JsonStyle::V1, |error| error)
+                .collect::<Result<_, _>>()
+                .unwrap();
         assert_eq!(pieces.len(), 5);
         let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).unwrap();
         let batches = whole["batches"].as_array().unwrap();

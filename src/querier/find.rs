@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 
+use super::found::{FoundTrace, Later};
 use super::split::{Assembled, ranges};
-use super::{Cost, JsonStyle, Querier, unanswered, unreadable};
+use super::{Cost, Querier, unanswered, unreadable};
 use crate::block::Opening;
-use crate::columns::{Layout, RowRef, Spans, group_by_trace};
+use crate::columns::{Projection, RowRef, Spans, group_by_trace};
 use crate::failure::Failure;
 use crate::ingester::Pin;
 use crate::manifest::BlockEntry;
-use crate::otlp::{self, Row};
 use crate::packs::Narrowed;
+use crate::runtime::Budget;
 use crate::scan::ScanCost;
 use crate::store::keys::BlockObject;
 use crate::tenant::TenantId;
@@ -22,12 +23,9 @@ use crate::trace::TraceId;
 /// Blocks that are asked at once: mostly for a filter of some ten KiB, and each wait is a round to the bucket.
 const PARALLEL_BLOCKS: usize = 64;
 
-/// All spans of a trace.
-pub struct FoundTrace {
-    assembled: Assembled,
-    layout: Layout,
-    pub cost: Cost,
-}
+/// Rows that are restored at once take about so much, and all of one question together this; more wait.
+const ROW_BYTES: u64 = 1024;
+const ROOM_BYTES: u64 = 128 << 20;
 
 /// What a block is asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +39,8 @@ enum Asked {
 struct Part {
     entry: Arc<BlockEntry>,
     spans: Arc<Spans>,
+    /// Where the rest of their fields is, if it was left out.
+    later: Option<Later>,
     read: ScanCost,
     /// The block's writer found other parts in other blocks.
     is_shared: bool,
@@ -58,7 +58,7 @@ impl Querier {
         window: Option<RangeInclusive<u64>>,
     ) -> Result<Option<FoundTrace>, Failure> {
         let mut cost = Cost::default();
-        let (mut chunks, mut rows) = (Vec::new(), Vec::new());
+        let (mut chunks, mut rows, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for tenant in tenants {
             let pin = self.ingester.pin(tenant).await?;
             let offset = u32::try_from(chunks.len()).expect("few chunks");
@@ -67,13 +67,15 @@ impl Querier {
             let is_live = !live_rows.is_empty();
             rows.extend(live_rows.into_iter().map(moved));
             chunks.extend(live_chunks);
-            for Part { entry: _, spans, read, is_shared: _ } in
+            later.resize_with(chunks.len(), || None);
+            for Part { entry: _, spans, later: rest, read, is_shared: _ } in
                 self.stored_parts(tenant, &pin, (id, is_live), window.as_ref(), &mut cost).await?
             {
                 let chunk = u32::try_from(chunks.len()).expect("few chunks");
                 let mine = |row: &u32| spans.trace_id[*row as usize] == id;
                 rows.extend((0..spans.next_row()).filter(mine).map(|row| RowRef { chunk, row }));
                 chunks.push(spans);
+                later.push(rest);
                 cost.add_scan(read);
             }
         }
@@ -95,10 +97,21 @@ impl Querier {
             let refs: Vec<&Spans> = chunks.iter().map(|chunk: &Arc<Spans>| &**chunk).collect();
             let traces = group_by_trace(&refs, rows);
             let assembled = Assembled { chunks, traces };
-            let layout = assembled.layout();
-            FoundTrace { assembled, layout, cost }
+            let (layout, has_twins) = assembled.layout_of_some();
+            (assembled, layout, has_twins)
         };
-        Ok(Some(self.cpu.run(made).await))
+        let (mut assembled, mut layout, has_twins) = self.cpu.run(made).await;
+        if has_twins {
+            // Only all that they have tells which of them are left out.
+            for (chunk, later) in assembled.chunks.iter_mut().zip(&mut later) {
+                if let Some(later) = later.take() {
+                    *chunk = Arc::new(later.spans().await?);
+                }
+            }
+            let made = move || (assembled.layout(), assembled);
+            (layout, assembled) = self.cpu.run(made).await;
+        }
+        Ok(Some(FoundTrace { assembled, later, layout, cost }))
     }
 
     async fn live_rows(&self, pin: &Pin, id: TraceId) -> (Vec<Arc<Spans>>, Vec<RowRef>) {
@@ -150,9 +163,10 @@ impl Querier {
         let narrowed = self.ingester.packs().narrow(tenant, blocks, &[id.fold()]).await;
         let Narrowed { maybe, unknown } = narrowed.map_err(|error| unanswered(&error))?;
         let known = maybe.into_iter().map(|block| (block, Asked::Index));
+        let room = Budget::new(ROOM_BYTES);
         let reads: Vec<_> = known
             .chain(unknown.into_iter().map(|block| (block, Asked::Filter)))
-            .map(|(block, first)| self.stored_part(tenant, block, (id, first)))
+            .map(|(block, first)| self.stored_part(tenant, block, (id, first), &room))
             .collect();
         let parts: Vec<Option<Part>> =
             futures::stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS).try_collect().await?;
@@ -164,6 +178,7 @@ impl Querier {
         tenant: &TenantId,
         entry: Arc<BlockEntry>,
         (id, first): (TraceId, Asked),
+        room: &Budget,
     ) -> Result<Option<Part>, Failure> {
         let fails = |error| unreadable(entry.id, &error);
         let is_shard =
@@ -181,41 +196,20 @@ impl Querier {
         if places.is_empty() {
             return Ok(None);
         }
-        let spans = block.spans(&ranges(places), &mut read).await.map_err(fails)?;
+        let count: u64 = places.iter().map(|place| place.rows).sum();
+        let rows = ranges(places);
+        let room = room.take(count * ROW_BYTES).await;
+        let (spans, later) = if count < self.config.whole_part_spans {
+            (block.spans(&rows, &mut read).await.map_err(fails)?, None)
+        } else {
+            let nothing_else = Projection::default();
+            let mut spans =
+                block.some_spans(&rows, &nothing_else, &mut read).await.map_err(fails)?;
+            spans.shrink();
+            (spans, Some(Later { block: Arc::clone(&block), rows }))
+        };
+        drop(room);
         let in_others = block.shared().any(|fold| fold == id.fold());
-        Ok(Some(Part { entry, spans: Arc::new(spans), read, is_shared: in_others }))
-    }
-}
-
-impl FoundTrace {
-    /// Spans, without duplicates.
-    pub fn span_count(&self) -> usize {
-        self.layout.len()
-    }
-
-    fn rows(&self) -> Vec<Row<'_>> {
-        let row = |row: &RowRef| (&*self.assembled.chunks[row.chunk as usize], row.row as usize);
-        self.layout.rows.iter().map(row).collect()
-    }
-
-    /// OTLP `TracesData`, which is also Tempo's `Trace`.
-    pub fn protobuf(&self) -> Vec<u8> {
-        otlp::encode_trace(&self.rows())
-    }
-
-    /// The same in pieces that joined are one message.
-    pub fn protobuf_pieces(&self, piece_bytes: usize) -> impl Iterator<Item = Vec<u8>> {
-        otlp::trace_pieces(&self.rows(), piece_bytes)
-    }
-
-    /// Tempo's JSON of the trace in pieces: one object, without the envelope of its second API. A piece is an error when what
-    /// was stored of the trace cannot be read as OTLP.
-    pub fn json_pieces(
-        &self,
-        style: JsonStyle,
-        piece_bytes: usize,
-    ) -> impl Iterator<Item = Result<Vec<u8>, Failure>> {
-        let pieces = otlp::trace_json(&self.rows(), style, piece_bytes);
-        pieces.map(|piece| piece.map_err(|error| Failure::internal(&error)))
+        Ok(Some(Part { entry, spans: Arc::new(spans), later, read, is_shared: in_others }))
     }
 }

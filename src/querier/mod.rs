@@ -6,6 +6,7 @@
 
 mod ahead;
 mod find;
+mod found;
 mod metrics;
 mod names;
 mod search;
@@ -15,7 +16,7 @@ mod tags;
 
 use std::ops::RangeInclusive;
 
-pub use find::FoundTrace;
+pub use found::FoundTrace;
 pub use metrics::Metrics;
 pub use search::Search;
 
@@ -35,6 +36,9 @@ pub struct Config {
     pub concurrent_units: usize,
     /// Spans of split traces that are put together at once.
     pub assembled_spans_max: usize,
+    /// Spans of a trace by id in one block from which on only what lays them out is read at first, and the rest when the trace is told: of such
+    /// parts a trace may have many.
+    pub whole_part_spans: u64,
     /// What the units and traces that are read at once may take in memory, over all questions: about. What finds no room waits.
     pub memory_bytes: u64,
     /// Bytes of distinct tag values that one question may gather.
@@ -49,6 +53,7 @@ impl Default for Config {
         Self {
             concurrent_units: 4,
             assembled_spans_max: 256 * 1024,
+            whole_part_spans: 16 * 1024,
             memory_bytes: 256 << 20,
             tag_values_bytes_max: 64 << 20,
             metrics_samples_max: 8 * 1024 * 1024,

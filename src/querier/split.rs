@@ -51,13 +51,19 @@ impl Assembled {
 
     /// As [`Assembled::batch`], of spans that were read in part; `None` if all that they have tells which of them are left out.
     fn batch_of_some(&self, projection: &Projection) -> Option<Batch> {
+        let (layout, has_twins) = self.layout_of_some();
+        (!has_twins).then(|| batch(&self.spans(), &layout, projection))
+    }
+
+    /// As [`Assembled::layout`], of spans that were read in part, and whether all that they have would tell which of them are left out.
+    pub(super) fn layout_of_some(&self) -> (Layout, bool) {
         let (chunks, has_twins) = (self.spans(), Cell::new(false));
         let hash = |_: RowRef| {
             has_twins.set(true);
             0
         };
         let layout = Layout::of(&chunks, self.traces.iter().cloned(), &hash);
-        (!has_twins.get()).then(|| batch(&chunks, &layout, projection))
+        (layout, has_twins.get())
     }
 }
 

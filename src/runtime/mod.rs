@@ -13,4 +13,4 @@ pub use self::clock::{Clock, Elapsed};
 pub use self::cpu::{Cpu, CpuError, metered};
 pub use self::drain::{Drain, Hold, Stop, Unfinished};
 pub use self::memory::{Budget, Room};
-pub use self::task::{Ended, Task, blocking, to_the_end};
+pub use self::task::{Ended, Task, blocking, to_the_end, wait};

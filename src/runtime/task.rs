@@ -82,6 +82,14 @@ pub async fn to_the_end<T: Send + 'static>(
     tokio::spawn(watched).await.ok().flatten()
 }
 
+/// Waits for a future, on a thread that may wait: one of [`blocking`].
+///
+/// # Panics
+/// On a thread that runs tasks.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Handle::current().block_on(future)
+}
+
 /// Runs file I/O and other calls that block on a thread that may wait. A panic goes on in the caller.
 ///
 /// The call is not cut short when the future is dropped; one that has not begun is skipped.

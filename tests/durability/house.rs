@@ -127,7 +127,7 @@ impl House {
     ) -> Result<Vec<vivace::trace::SpanId>, String> {
         let found = self.querier.find_trace(std::slice::from_ref(tenant), id, None).await;
         match found.map_err(|e| format!("find: {e}"))? {
-            Some(found) => spans_of(&found.protobuf(), id),
+            Some(found) => spans_of(&found.protobuf().map_err(|e| format!("find: {e}"))?, id),
             None => Ok(Vec::new()),
         }
     }

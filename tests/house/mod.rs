@@ -57,7 +57,10 @@ impl House {
         });
         let metrics = distributor::Metrics::default();
         let distributor = Distributor::new(ingester.clone(), cpu.clone(), metrics);
-        let config = querier::Config { assembled_spans_max, ..querier::Config::default() };
+        // Some parts of traces are read whole, others when the trace is told.
+        let whole_part_spans = 3;
+        let config =
+            querier::Config { assembled_spans_max, whole_part_spans, ..querier::Config::default() };
         let querier = Querier::new(ingester.clone(), blocks.clone(), cpu.clone(), config);
         ingester.recover().await.unwrap();
         Self { querier, store, blocks, cpu, ingester, distributor, wal, clock, folder, sizes }

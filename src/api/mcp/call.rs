@@ -113,7 +113,7 @@ async fn trace(api: &Api, call: &Call, id: &str) -> Result<String, Failure> {
     };
     let (spans, cost) = (found.span_count(), found.cost);
     let encoded = on_cpu(move || {
-        let bytes = found.protobuf();
+        let bytes = found.protobuf()?;
         llm::trace(Some(&bytes), &cost).map_err(Failure::internal)
     });
     let less = format!(

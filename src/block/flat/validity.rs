@@ -86,12 +86,12 @@ impl Validity {
             0 => Self::None,
             set if set == rows => Self::All(rows),
             count => {
-                let rank = |before: &mut u32, word: &u64| {
-                    let rank = *before;
-                    *before += word.count_ones();
-                    Some(rank)
+                let mut before = 0;
+                let rank = |word: &u64| {
+                    before += word.count_ones();
+                    before - word.count_ones()
                 };
-                let ranks = words.iter().scan(0, rank).collect();
+                let ranks = words.iter().map(rank).collect();
                 Self::Some { words, ranks, count }
             }
         };

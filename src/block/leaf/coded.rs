@@ -19,6 +19,9 @@ const ZSTD_LEVEL: i32 = 1;
 /// A chunk of which zstd takes away less than one byte in so many is stored as it is.
 const GAIN_MIN: usize = 64;
 
+/// So is one of which it takes away fewer bytes a page: to make the tables of its codes costs a reader more than to read the bytes.
+const PAGE_GAIN_MIN: usize = 80;
+
 /// A thread keeps room for a compressed page up to this size.
 const ROOM_BYTES_KEPT: usize = 4 * 1024 * 1024;
 
@@ -74,14 +77,19 @@ impl<'a> Coded<'a> {
 
     /// Stored without compression.
     fn is_plain(&self) -> bool {
-        let Self { plain, small, dictionary, .. } = self;
-        dictionary.is_none() && small.len() + plain.len() / GAIN_MIN >= plain.len()
+        let plain =
+            self.plain.len() + self.dictionary.map_or(0, |dictionary| dictionary.page.len());
+        let gain = plain.saturating_sub(self.small.len() + self.small_dictionary.len());
+        gain <= (plain / GAIN_MIN).max(self.pages.len() * PAGE_GAIN_MIN)
     }
 
     /// Bytes that it takes, without the pages' headers.
     pub(super) fn bytes(&self) -> usize {
-        let data = if self.is_plain() { &self.plain } else { &self.small };
-        data.len() + self.small_dictionary.len()
+        match self.dictionary {
+            Some(dictionary) if self.is_plain() => self.plain.len() + dictionary.page.len(),
+            None if self.is_plain() => self.plain.len(),
+            _ => self.small.len() + self.small_dictionary.len(),
+        }
     }
 
     /// The chunk of a column in some rows.
@@ -94,7 +102,8 @@ impl<'a> Coded<'a> {
                 encoding: Encoding::PLAIN,
                 sorted: false,
             };
-            out.put(kind, &self.small_dictionary, dictionary.page.len());
+            let stored = if is_plain { &dictionary.page } else { &self.small_dictionary };
+            out.put(kind, stored, dictionary.page.len());
         }
         let first_data = signed(out.bytes.len());
         let mut index = OffsetIndexBuilder::new();

@@ -73,3 +73,7 @@ impl Leaves<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "leaf_tests.rs"]
+mod tests;

@@ -138,6 +138,9 @@ pub(super) fn order(one: &Labels, other: &Labels) -> Ordering {
 
 /// The order of the values of one label.
 pub(super) fn value_order(one: &Value, other: &Value) -> Ordering {
+    if let (Value::String(one), Value::String(other)) = (one, other) {
+        return one.cmp(other);
+    }
     text(one)
         .cmp(text(other))
         .then_with(|| rank(one).cmp(&rank(other)))

@@ -109,7 +109,7 @@ impl Tally {
         put_key(value, key);
         let known = keys.len();
         let code = keys.intern(key);
-        if code as usize == known && told(key).is_none() {
+        if code as usize == known && !is_told(key) {
             others.insert(code, value.to_value());
         }
         self.add_code(code, counts)
@@ -220,6 +220,11 @@ fn text(key: &[u8]) -> Option<&[u8]> {
 
 /// What [`put_key`] puts before the bytes of a text.
 const TEXT: [u8; 1] = [4];
+
+/// Whether [`told`] has a value for the bytes of one.
+fn is_told(key: &[u8]) -> bool {
+    matches!(key, [1, _] | [4, ..]) || matches!(key, [2 | 3, value @ ..] if value.len() == 8)
+}
 
 /// A value by its bytes, as far as they tell it.
 fn told(key: &[u8]) -> Option<Value> {
