@@ -397,3 +397,104 @@ fn compact_type(number: u8) -> Result<Type, ThriftError> {
         _ => return Err(ThriftError::BadType(number)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same struct in both formats: 1: true, 2: -3 (32 bits), 4: 1.5, 20: "ab", 21: a list of two 64-bit integers, 22: a map,
+    /// 23: a struct with a struct, 24: the end.
+    const BINARY: &[u8] = &[
+        2, 0, 1, 1, 8, 0, 2, 0xff, 0xff, 0xff, 0xfd, 4, 0, 4, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0, 11, 0,
+        20, 0, 0, 0, 2, b'a', b'b', 15, 0, 21, 10, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0,
+        0, 0, 0, 2, 13, 0, 22, 11, 8, 0, 0, 0, 1, 0, 0, 0, 1, b'k', 0, 0, 0, 9, 12, 0, 23, 12, 0,
+        1, 0, 0, 6, 0, 24, 0, 7, 0,
+    ];
+    const COMPACT: &[u8] = &[
+        0x11, 0x15, 5, 0x27, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0x08, 40, 2, b'a', b'b', 0x19, 0x26, 2,
+        4, 0x1b, 1, 0x85, 1, b'k', 18, 0x1c, 0x1c, 0, 0, 0x14, 14, 0,
+    ];
+
+    fn seen(protocol: Protocol, bytes: &[u8]) -> Result<Vec<String>, ThriftError> {
+        let mut seen = Vec::new();
+        Reader::new(protocol, bytes).structure(|field, value| {
+            match field {
+                1 => seen.push(value.bool()?.to_string()),
+                2 | 24 => seen.push(value.integer()?.to_string()),
+                4 => seen.push(value.double()?.to_string()),
+                20 => seen.push(value.text()?),
+                21 => value.list(|value| {
+                    seen.push(value.integer()?.to_string());
+                    Ok::<(), ThriftError>(())
+                })?,
+                // 22 and 23 are passed over.
+                _ => {}
+            }
+            Ok::<(), ThriftError>(())
+        })?;
+        Ok(seen)
+    }
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let expected = ["true", "-3", "1.5", "ab", "1", "2", "7"];
+        assert_eq!(seen(Protocol::Binary, BINARY).unwrap(), expected);
+        assert_eq!(seen(Protocol::Compact, COMPACT).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_an_error() {
+        for (protocol, bytes) in [(Protocol::Binary, BINARY), (Protocol::Compact, COMPACT)] {
+            for length in 0..bytes.len() {
+                let found = seen(protocol, &bytes[..length]);
+                assert_eq!(found, Err(ThriftError::Truncated), "{protocol:?} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_are_not_believed() {
+        // A list of 2^31 - 1 structs, a text of 2^31 - 1 bytes, a negative one.
+        for bytes in [
+            &b"\x0f\0\x01\x0c\x7f\xff\xff\xff"[..],
+            b"\x0b\0\x01\x7f\xff\xff\xff",
+            b"\x0b\0\x01\xff\0\0\0",
+        ] {
+            assert_eq!(
+                seen(Protocol::Binary, bytes),
+                Err(ThriftError::WrongType {
+                    field: 1,
+                    found: if bytes[0] == 15 { Type::List } else { Type::Binary },
+                    expected: "a boolean",
+                })
+            );
+            let bytes = [&[bytes[0], 0, 3], &bytes[3..]].concat();
+            assert_eq!(seen(Protocol::Binary, &bytes), Err(ThriftError::Truncated));
+        }
+        let deep = [12, 0, 3].repeat(100_000);
+        assert_eq!(seen(Protocol::Binary, &deep), Err(ThriftError::TooDeep));
+        let deep = [0x3c].repeat(100_000);
+        assert_eq!(seen(Protocol::Compact, &deep), Err(ThriftError::TooDeep));
+    }
+
+    #[test]
+    fn a_call_has_a_name() {
+        for (protocol, head) in [
+            (Protocol::Binary, &b"\x80\x01\0\x04\0\0\0\x03foo\0\0\0\x07"[..]),
+            (Protocol::Binary, b"\0\0\0\x03foo\x04\0\0\0\x07"),
+            (Protocol::Compact, b"\x82\x81\x07\x03foo"),
+        ] {
+            let mut reader = Reader::new(protocol, head);
+            assert_eq!(reader.call(), Ok(&b"foo"[..]));
+            assert_eq!(reader.rest, b"");
+        }
+        assert_eq!(
+            Reader::new(Protocol::Compact, b"x").call(),
+            Err(ThriftError::NotAMessage(b'x'))
+        );
+        assert_eq!(
+            Reader::new(Protocol::Binary, b"\x80\x02\0\0").call(),
+            Err(ThriftError::NotAMessage(2))
+        );
+    }
+}

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::problem::{Error, Place, Problem, Warning};
 use super::storage::{Backend, S3, Trace};
-use super::{
-    Config, Distributor, Ingester, JaegerProtocols, Listening, ReceiverTls, Server,
-};
+use super::{Config, Distributor, Ingester, JaegerProtocols, Listening, ReceiverTls, Server};
 
 /// Less, and the process would refuse its first batch.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
@@ -88,9 +86,8 @@ fn ports(server: &Server, distributor: &Distributor, findings: &mut Findings) {
     }));
     for (rank, (key, is_udp, port)) in listeners.iter().enumerate() {
         // Two interfaces may share a port, but nobody does it on purpose.
-        let same = |other: &&(String, bool, u16)| {
-            other.1 == *is_udp && other.2 == *port && *port != 0
-        };
+        let same =
+            |other: &&(String, bool, u16)| other.1 == *is_udp && other.2 == *port && *port != 0;
         if let Some((other, ..)) = listeners.iter().take(rank).find(same) {
             let message = format!("port {port} is taken by `{other}`");
             findings.problems.push(Problem::check(key, message));

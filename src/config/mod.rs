@@ -44,8 +44,8 @@ pub use self::query::{
 };
 pub use self::server::Server;
 pub use self::shown::Shown;
-pub use self::tls::{ClientAuth, MinVersion, ReceiverTls, ServerMinVersion, ServerTls};
 pub use self::storage::{Azure, Backend, Gcs, Local, S3, Secret, Sse, Storage, Trace, Wal};
+pub use self::tls::{ClientAuth, MinVersion, ReceiverTls, ServerMinVersion, ServerTls};
 
 use self::reader::{Notes, Reader};
 

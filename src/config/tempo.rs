@@ -153,11 +153,7 @@ const ROWS: &[Row] = &[
         "cors",
         Missing("browsers are not answered across origins: put a proxy in front that does"),
     ),
-    (
-        "distributor.receivers.*.http",
-        "traces_url_path",
-        Missing("spans are taken at `/v1/traces`"),
-    ),
+    ("distributor.receivers.*.http", "traces_url_path", Missing("spans are taken at `/v1/traces`")),
     (
         "distributor.receivers.*.http",
         "include_metadata compression_algorithms read_timeout read_header_timeout write_timeout \
@@ -416,9 +412,10 @@ mod tests {
         assert_eq!(verdict("server.http_tls_config.cert"), Some(Missing(TLS)));
         let key = "distributor.receivers.jaeger.protocols.grpc.tls.cert_pem";
         assert_eq!(verdict(key), Some(Missing(TLS)));
-        assert_eq!(verdict("distributor.receivers.zipkin.cors"), verdict(
-            "distributor.receivers.otlp.protocols.http.cors"
-        ));
+        assert_eq!(
+            verdict("distributor.receivers.zipkin.cors"),
+            verdict("distributor.receivers.otlp.protocols.http.cors")
+        );
         assert_eq!(verdict("server.memberlist"), None);
         assert_eq!(verdict("storage.trace.s3.buckett"), None);
         assert_eq!(verdict("lifecycler"), None);

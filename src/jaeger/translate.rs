@@ -196,11 +196,11 @@ fn kind_of(attributes: &mut Vec<KeyValue>) -> SpanKind {
 
 /// `error: true` first, then what OpenTelemetry's exporters say, then what the status of HTTP says.
 fn status_of(attributes: &mut Vec<KeyValue>, kind: SpanKind) -> Option<Status> {
-    let http_message = |attributes: &[KeyValue]| match build::find(attributes, "http.status_message")
-    {
-        Some(Any::StringValue(text)) => text.clone(),
-        _ => String::new(),
-    };
+    let http_message =
+        |attributes: &[KeyValue]| match build::find(attributes, "http.status_message") {
+            Some(Any::StringValue(text)) => text.clone(),
+            _ => String::new(),
+        };
     let code = build::take_text(attributes, "otel.status_code");
     if build::find(attributes, "error") == Some(&Any::BoolValue(true)) {
         build::take(attributes, "error");

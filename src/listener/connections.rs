@@ -64,11 +64,7 @@ impl From<TcpListener> for Listener {
 
 /// Serves the listener until `stop` ends; then accepts no more, lets requests at work finish for up to 30 s, and cuts the rest.
 /// Dropping the future cuts all.
-pub async fn serve(
-    listener: impl Into<Listener>,
-    router: Router,
-    stop: impl Future<Output = ()>,
-) {
+pub async fn serve(listener: impl Into<Listener>, router: Router, stop: impl Future<Output = ()>) {
     let Listener { tcp: listener, tls } = listener.into();
     let builder = Arc::new(builder());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -144,7 +140,9 @@ async fn serve_one(
     }
     let Some(tls) = tls else {
         let spoken = is_spoken(async { stream.readable().await.is_ok() }, &mut stopped).await;
-        return if spoken { answer(builder, stream, router, stopped).await };
+        return if spoken {
+            answer(builder, stream, router, stopped).await
+        };
     };
     let shaken = tokio::select! {
         shaken = timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)) => shaken,

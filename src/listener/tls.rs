@@ -184,7 +184,8 @@ fn verifier(files: &TlsFiles) -> Result<Option<Arc<dyn ClientCertVerifier>>, Tls
         return Ok(None);
     };
     let key = format!("{}.client_ca_file", files.key);
-    let wrong = |reason: String| TlsError::ClientCa { key: key.clone(), path: path.clone(), reason };
+    let wrong =
+        |reason: String| TlsError::ClientCa { key: key.clone(), path: path.clone(), reason };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&key, path)? {
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;

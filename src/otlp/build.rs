@@ -129,10 +129,14 @@ mod tests {
 
     #[test]
     fn spans_are_grouped_by_resource_and_scope() {
-        let resource =
-            |name: &str| Resource { attributes: vec![text("service.name", name)], ..Resource::default() };
-        let scope =
-            |name: &str| InstrumentationScope { name: name.into(), ..InstrumentationScope::default() };
+        let resource = |name: &str| Resource {
+            attributes: vec![text("service.name", name)],
+            ..Resource::default()
+        };
+        let scope = |name: &str| InstrumentationScope {
+            name: name.into(),
+            ..InstrumentationScope::default()
+        };
         let mut builder = Builder::new(1 << 20);
         for (service, library, name) in
             [("a", "", "1"), ("b", "x", "2"), ("a", "", "3"), ("a", "x", "4")]

@@ -103,10 +103,7 @@ impl Default for Config {
             tls: None,
         };
         Self {
-            listeners: vec![
-                listener(Protocol::OtlpGrpc, 4317),
-                listener(Protocol::OtlpHttp, 4318),
-            ],
+            listeners: vec![listener(Protocol::OtlpGrpc, 4317), listener(Protocol::OtlpHttp, 4318)],
             max_body_bytes: 64 << 20,
             bytes_in_flight_max: 192 << 20,
             requests_max: 512,
@@ -279,9 +276,9 @@ fn not_found(request: &Request, greeting: &str) -> Response {
 
 async fn catch_panics(request: Request, next: Next) -> Response {
     let is_grpc = listener::is_grpc(request.headers());
-    listener::caught(next.run(request)).await.unwrap_or_else(|failure| {
-        if is_grpc { grpc::refuse(&failure) } else { refuse(&failure) }
-    })
+    listener::caught(next.run(request))
+        .await
+        .unwrap_or_else(|failure| if is_grpc { grpc::refuse(&failure) } else { refuse(&failure) })
 }
 
 /// The answer to a request that failed, as a text.
@@ -362,8 +359,7 @@ impl Door {
         let Taken { tenant, held, _place } = taken;
         let bytes = held.bytes.clone();
         let empty = bytes.is_empty();
-        let spans =
-            if empty { Vec::new() } else { on_cpu(move || translate(&bytes)).await? };
+        let spans = if empty { Vec::new() } else { on_cpu(move || translate(&bytes)).await? };
         (self.push)(tenant, spans.into()).await
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::Error;
 use super::model::{Annotation, Endpoint, Span};
@@ -173,10 +173,7 @@ fn hex(text: &str, digits_max: usize) -> Result<u128, Error> {
 }
 
 /// Gives the spans of a list to `take`, so that never all are in memory.
-fn each(
-    bytes: &[u8],
-    take: impl FnMut(JsonSpan) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn each(bytes: &[u8], take: impl FnMut(JsonSpan) -> Result<(), Error>) -> Result<(), Error> {
     let mut each = Each { take, error: None };
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read = reader.deserialize_seq(&mut each).and_then(|()| reader.end());

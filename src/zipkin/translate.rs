@@ -234,12 +234,9 @@ fn event_of(annotation: Annotation) -> Event {
     let time_unix_nano = nanos(time_micros);
     let parts = value.split_once('|').and_then(|(name, rest)| Some((name, attributes_of(rest)?)));
     match parts {
-        Some((name, (attributes, dropped_attributes_count))) => Event {
-            time_unix_nano,
-            name: name.to_owned(),
-            attributes,
-            dropped_attributes_count,
-        },
+        Some((name, (attributes, dropped_attributes_count))) => {
+            Event { time_unix_nano, name: name.to_owned(), attributes, dropped_attributes_count }
+        }
         None => Event { time_unix_nano, name: value, ..Event::default() },
     }
 }
