@@ -2,8 +2,9 @@
 //!
 //! The payloads are in `tests/jaeger` and `tests/zipkin`, made by `tests/clients/old_formats.py`, which has encoders of its own.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 #[path = "receivers/server.rs"]
-#[expect(clippy::unwrap_used, reason = "a part of the tests")]
 mod server;
 
 use std::fs;

@@ -25,7 +25,7 @@ fn otlp(span: Span) -> OtlpSpan {
 }
 
 fn tagged(tags: Vec<KeyValue>) -> OtlpSpan {
-    otlp(Span { span_id: 1, tags, ..Span::default() })
+    otlp(Span { id: 1, tags, ..Span::default() })
 }
 
 #[test]
@@ -94,7 +94,8 @@ fn the_parent_is_a_reference_and_the_others_are_links() {
         ),
         (0, vec![reference(2, 9, false)], 0, vec![(9, "child_of")]),
     ] {
-        let span = Span { trace_id: 1, span_id: 5, parent_span_id, references, ..Span::default() };
+        let span =
+            Span { trace_id: 1, id: 5, parent_id: parent_span_id, references, ..Span::default() };
         let span = otlp(span);
         let id = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_be_bytes);
         assert_eq!(id(&span.parent_span_id), parent);
@@ -108,7 +109,7 @@ fn the_parent_is_a_reference_and_the_others_are_links() {
 fn the_process_is_the_resource() {
     let tags = vec![text("hostname", "h"), text("jaeger.version", "Go-2"), text("ip", "1.2.3.4")];
     let process = Process { service_name: "shop".to_owned(), tags };
-    let group = translated(Some(&process), Span { span_id: 1, ..Span::default() });
+    let group = translated(Some(&process), Span { id: 1, ..Span::default() });
     let expected = [
         text("service.name", "shop"),
         text("ip", "1.2.3.4"),
@@ -117,7 +118,7 @@ fn the_process_is_the_resource() {
     ];
     assert_eq!(group.resource.unwrap().attributes, expected);
     let process = Process { service_name: "OTLPResourceNoServiceName".to_owned(), tags: vec![] };
-    let group = translated(Some(&process), Span { span_id: 1, ..Span::default() });
+    let group = translated(Some(&process), Span { id: 1, ..Span::default() });
     assert_eq!(group.resource.unwrap().attributes, []);
 }
 

@@ -6,9 +6,9 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Span {
     pub(super) trace_id: u128,
-    pub(super) span_id: u64,
+    pub(super) id: u64,
     /// 0: none, or said by a reference.
-    pub(super) parent_span_id: u64,
+    pub(super) parent_id: u64,
     pub(super) operation_name: String,
     pub(super) references: Vec<Reference>,
     pub(super) flags: u32,

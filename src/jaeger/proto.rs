@@ -49,7 +49,7 @@ fn process_of(message: &[u8]) -> Result<Process, WireError> {
     for field in Fields::of(message) {
         let field = field?;
         match field.number {
-            1 => process.service_name = field.text()?.to_owned(),
+            1 => field.text()?.clone_into(&mut process.service_name),
             2 => process.tags.push(tag_of(field.bytes()?)?),
             _ => {}
         }
@@ -64,8 +64,8 @@ fn span_of(message: &[u8]) -> Result<(Span, Option<Process>), Error> {
         let field = field?;
         match field.number {
             1 => span.trace_id = trace_id(field.bytes()?)?,
-            2 => span.span_id = span_id(field.bytes()?)?,
-            3 => span.operation_name = field.text()?.to_owned(),
+            2 => span.id = span_id(field.bytes()?)?,
+            3 => field.text()?.clone_into(&mut span.operation_name),
             4 => span.references.push(reference_of(field.bytes()?)?),
             5 => span.flags = field.varint32()?,
             6 => span.start_unix_nano = nanos(field.bytes()?)?,

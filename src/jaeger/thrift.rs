@@ -14,7 +14,7 @@ use crate::thrift::{Protocol, Reader, ThriftError, Value};
 /// # Errors
 /// Where the bytes are not such a batch.
 pub fn batch(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
-    batch_at(Reader::new(Protocol::Binary, bytes), bytes_max)
+    batch_at(&Reader::new(Protocol::Binary, bytes), bytes_max)
 }
 
 /// A packet to the agent: a call of `emitBatch`. As [`batch`].
@@ -30,7 +30,7 @@ pub fn packet(protocol: Protocol, bytes: &[u8], bytes_max: usize) -> Result<Vec<
     let mut translated = None;
     reader.structure(|field, value| {
         if field == 1 {
-            translated = Some(batch_at(value.reader()?, bytes_max)?);
+            translated = Some(batch_at(&value.reader()?, bytes_max)?);
         }
         Ok::<(), Error>(())
     })?;
@@ -38,7 +38,7 @@ pub fn packet(protocol: Protocol, bytes: &[u8], bytes_max: usize) -> Result<Vec<
 }
 
 /// The process may stand behind the spans: it is looked for first.
-fn batch_at(reader: Reader<'_>, bytes_max: usize) -> Result<Vec<u8>, Error> {
+fn batch_at(reader: &Reader<'_>, bytes_max: usize) -> Result<Vec<u8>, Error> {
     let mut process = None;
     reader.clone().structure(|field, value| {
         if field == 1 {
@@ -76,8 +76,8 @@ fn span_of(value: &mut Value<'_, '_>) -> Result<Span, ThriftError> {
         match field {
             1 => trace_id.low = value.integer()?,
             2 => trace_id.high = value.integer()?,
-            3 => span.span_id = value.integer()?.cast_unsigned(),
-            4 => span.parent_span_id = value.integer()?.cast_unsigned(),
+            3 => span.id = value.integer()?.cast_unsigned(),
+            4 => span.parent_id = value.integer()?.cast_unsigned(),
             5 => span.operation_name = value.text()?,
             6 => span.references = all_of(value, reference_of)?,
             7 => span.flags = flags(value.integer()?),
@@ -107,7 +107,7 @@ impl TraceIdHalves {
 
 #[expect(clippy::cast_possible_truncation, reason = "32 bits in the schema")]
 fn flags(value: i64) -> u32 {
-    value as u32
+    value.cast_unsigned() as u32
 }
 
 /// From microseconds. Times before 1970 and negative durations are 0.

@@ -102,8 +102,8 @@ fn translate(span: Span) -> OtlpSpan {
     let parent = parent_of(&span);
     let Span {
         trace_id,
-        span_id,
-        parent_span_id: _,
+        id,
+        parent_id: _,
         operation_name,
         references,
         flags,
@@ -122,7 +122,7 @@ fn translate(span: Span) -> OtlpSpan {
     }
     OtlpSpan {
         trace_id: trace_id.to_be_bytes().to_vec(),
-        span_id: span_id.to_be_bytes().to_vec(),
+        span_id: id.to_be_bytes().to_vec(),
         trace_state,
         parent_span_id: id_or_none(parent),
         // The sampled flag is the same bit; Jaeger's others mean nothing in OTLP.
@@ -150,8 +150,8 @@ fn texts(texts: Vec<String>) -> Any {
 
 /// The parent as it is said, or the first reference within the trace: to a parent, else to what the span follows from.
 fn parent_of(span: &Span) -> u64 {
-    if span.parent_span_id != 0 {
-        return span.parent_span_id;
+    if span.parent_id != 0 {
+        return span.parent_id;
     }
     let within = |follows: bool| {
         span.references.iter().find(move |reference| {

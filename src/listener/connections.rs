@@ -140,9 +140,10 @@ async fn serve_one(
     }
     let Some(tls) = tls else {
         let spoken = is_spoken(async { stream.readable().await.is_ok() }, &mut stopped).await;
-        return if spoken {
-            answer(builder, stream, router, stopped).await
-        };
+        if spoken {
+            answer(builder, stream, router, stopped).await;
+        }
+        return;
     };
     let shaken = tokio::select! {
         shaken = timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)) => shaken,

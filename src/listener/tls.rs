@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
 use super::on_cpu;
+use crate::failure::chain;
 
 /// What is offered in the handshake, the better first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -64,12 +65,12 @@ pub enum Version {
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("`{key}`: {}: {source}", path.display())]
+    #[error("`{key}`: {}", path.display())]
     File { key: String, path: PathBuf, source: pem::Error },
     #[error("`{key}`: {} has no certificate", path.display())]
     NoCertificate { key: String, path: PathBuf },
-    #[error("`{key}`: {} and {} do not go together: {source}", cert_file.display(), key_file.display())]
-    Pair { key: String, cert_file: PathBuf, key_file: PathBuf, source: rustls::Error },
+    #[error("`{key}`: {} and {} do not go together", cert_file.display(), key_file.display())]
+    Pair { key: String, cert_file: PathBuf, key_file: PathBuf, source: Box<rustls::Error> },
     #[error("`{key}`: {} cannot be trusted: {reason}", path.display())]
     ClientCa { key: String, path: PathBuf, reason: String },
 }
@@ -133,7 +134,7 @@ impl Tls {
                 self.0.loaded.lock().config = Arc::new(config);
                 info!(key = self.0.files.key, "certificates read again");
             }
-            Err(error) => warn!(%error, "certificates stay as they were"),
+            Err(error) => warn!(error = chain(&error), "certificates stay as they were"),
         }
     }
 }
@@ -163,7 +164,7 @@ fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         key: key.clone(),
         cert_file: cert_file.clone(),
         key_file: key_file.clone(),
-        source,
+        source: Box::new(source),
     })?;
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     Ok(config)

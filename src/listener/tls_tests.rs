@@ -173,7 +173,7 @@ fn a_wrong_file_is_named_with_its_key() {
     let wrong = |change: &dyn Fn(&mut TlsFiles)| {
         let mut files = files(Clients::Verified);
         change(&mut files);
-        Tls::open(files).unwrap_err().to_string()
+        chain(&Tls::open(files).unwrap_err())
     };
     let text = wrong(&|files| files.cert_file.clone_from(&none));
     assert!(text.starts_with(&format!("`a.tls.cert_file`: {}: ", none.display())), "{text}");

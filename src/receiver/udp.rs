@@ -110,17 +110,13 @@ fn translate(protocol: Protocol, packets: &[Bytes]) -> (Vec<u8>, usize) {
 
 async fn is_stored(push: &Push, body: Bytes) -> bool {
     for _ in 0..TRIES_MAX {
-        let failure = match push(TenantId::single(), body.clone()).await {
-            Ok(_) => return true,
-            Err(failure) => failure,
+        let pushed = push(TenantId::single(), body.clone()).await;
+        let Err(failure) = pushed else { return true };
+        let Some(after) = failure.kind.retry_after() else {
+            warn!(error = %failure, "spans of packets could not be stored");
+            return false;
         };
-        match failure.kind.retry_after() {
-            Some(after) => tokio::time::sleep(after.min(PAUSE_MAX)).await,
-            None => {
-                warn!(error = %failure, "spans of packets could not be stored");
-                return false;
-            }
-        }
+        tokio::time::sleep(after.min(PAUSE_MAX)).await;
     }
     false
 }

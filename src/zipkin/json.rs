@@ -132,7 +132,7 @@ impl JsonSpan {
         Ok(version_1::Span {
             annotations: self.annotations.take().into_iter().flatten().map(core).collect(),
             binaries: self.binary_annotations.take().into_iter().flatten().map(binary).collect(),
-            span: self.common()?,
+            common: self.common()?,
         })
     }
 }

@@ -34,7 +34,7 @@ fn span_of(message: &[u8]) -> Result<Span, Error> {
             2 => span.parent_id = parent_id(field.bytes()?)?,
             3 => span.id = span_id(field.bytes()?)?,
             4 => span.kind = kind(field.varint()?),
-            5 => span.name = field.text()?.to_owned(),
+            5 => field.text()?.clone_into(&mut span.name),
             6 => span.start_micros = field.fixed64()?,
             7 => span.duration_micros = field.varint()?,
             8 => span.local = endpoint_of(field.bytes()?)?,
@@ -83,7 +83,7 @@ fn endpoint_of(message: &[u8]) -> Result<Endpoint, WireError> {
     for field in Fields::of(message) {
         let field = field?;
         match field.number {
-            1 => endpoint.service_name = field.text()?.to_owned(),
+            1 => field.text()?.clone_into(&mut endpoint.service_name),
             2 => endpoint.ipv4 = address::<4, Ipv4Addr>(field.bytes()?),
             3 => endpoint.ipv6 = address::<16, Ipv6Addr>(field.bytes()?),
             4 => endpoint.port = u16::try_from(field.varint32()?).unwrap_or_default(),
@@ -104,7 +104,7 @@ fn annotation_of(message: &[u8]) -> Result<Annotation, WireError> {
         let field = field?;
         match field.number {
             1 => annotation.time_micros = field.fixed64()?,
-            2 => annotation.value = field.text()?.to_owned(),
+            2 => field.text()?.clone_into(&mut annotation.value),
             _ => {}
         }
     }

@@ -29,7 +29,7 @@ fn span_of(value: &mut Value<'_, '_>) -> Result<Span, ThriftError> {
     let mut read = Span::default();
     let (mut low, mut high) = (0, 0);
     value.structure(|field, value| {
-        let span = &mut read.span;
+        let span = &mut read.common;
         match field {
             1 => low = value.integer()?.cast_unsigned(),
             3 => span.name = value.text()?,
@@ -51,7 +51,7 @@ fn span_of(value: &mut Value<'_, '_>) -> Result<Span, ThriftError> {
         }
         Ok::<(), ThriftError>(())
     })?;
-    read.span.trace_id = u128::from(high) << 64 | u128::from(low);
+    read.common.trace_id = u128::from(high) << 64 | u128::from(low);
     Ok(read)
 }
 

@@ -14,7 +14,7 @@ use super::model::{self, Annotation, Endpoint};
 #[derive(Debug, Default)]
 pub(super) struct Span {
     /// What both versions have.
-    pub(super) span: model::Span,
+    pub(super) common: model::Span,
     pub(super) annotations: Vec<Core>,
     pub(super) binaries: Vec<Binary>,
 }
@@ -36,8 +36,8 @@ pub(super) struct Binary {
 
 /// The one or two spans that it stands for.
 pub(super) fn upgrade(old: Span) -> Vec<model::Span> {
-    let Span { span, annotations, binaries } = old;
-    let mut sides = sides_of(&span, &annotations);
+    let Span { common, annotations, binaries } = old;
+    let mut sides = sides_of(&common, &annotations);
     for Core { time_micros, value, endpoint } in annotations {
         if kind_of(&value) == SpanKind::Unspecified {
             let side = side_of(&mut sides, &endpoint);

@@ -41,7 +41,7 @@ fn version_1(fields: &str) -> Read {
 #[test]
 fn the_presence_of_error_is_an_error() {
     for (tags, code, message, left) in [
-        (r#"{}"#, None, "", 0),
+        ("{}", None, "", 0),
         (r#"{"error":"true"}"#, Some(2), "", 0),
         (r#"{"error":""}"#, Some(2), "", 0),
         (r#"{"error":"timeout"}"#, Some(2), "timeout", 1),
