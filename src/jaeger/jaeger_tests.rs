@@ -117,6 +117,10 @@ fn the_process_is_the_resource() {
         text("opencensus.exporterversion", "Jaeger-Go-2"),
     ];
     assert_eq!(group.resource.unwrap().attributes, expected);
+    let tags = vec![text("service.name", "tag")];
+    let process = Process { service_name: "shop".to_owned(), tags: tags.clone() };
+    let group = translated(Some(&process), Span { id: 1, ..Span::default() });
+    assert_eq!(group.resource.unwrap().attributes, tags);
     let process = Process { service_name: "OTLPResourceNoServiceName".to_owned(), tags: vec![] };
     let group = translated(Some(&process), Span { id: 1, ..Span::default() });
     assert_eq!(group.resource.unwrap().attributes, []);

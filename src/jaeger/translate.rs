@@ -1,9 +1,7 @@
 //! A Jaeger span as an OTLP span.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -18,9 +16,6 @@ const NO_SERVICE_NAME: &str = "OTLPResourceNoServiceName";
 
 /// Where Jaeger's own translation keeps what it has to say about a span.
 const WARNINGS: &str = "@jaeger@warnings";
-
-const SCOPE_NAMES: [&str; 2] = ["otel.scope.name", "otel.library.name"];
-const SCOPE_VERSIONS: [&str; 2] = ["otel.scope.version", "otel.library.version"];
 
 /// What Jaeger's collector notes of the format of a span. It is of no use to anybody.
 const SPAN_FORMAT: &str = "internal.span.format";
@@ -50,7 +45,7 @@ impl Translation {
         if span == Span::default() {
             return Ok(());
         }
-        let scope = scope_of(&mut span.tags);
+        let scope = build::take_scope(&mut span.tags);
         let own = process.map(|process| resource_of(Some(process)));
         let resource = own.as_ref().unwrap_or(&self.resource);
         self.builder.add(resource, &scope, &translate(span))?;
@@ -67,7 +62,8 @@ fn resource_of(process: Option<&Process>) -> Resource {
     if let Some(Process { service_name, tags }) = process
         && service_name != NO_SERVICE_NAME
     {
-        if !service_name.is_empty() {
+        // Some say it twice; the tag counts.
+        if !service_name.is_empty() && build::find(tags, "service.name").is_none() {
             attributes.push(build::text("service.name", service_name));
         }
         attributes.extend(tags.iter().cloned());
@@ -89,13 +85,6 @@ fn rename(attributes: &mut Vec<KeyValue>, from: &str, to: &str) {
     {
         attributes.push(build::attribute(to, value));
     }
-}
-
-fn scope_of(tags: &mut Vec<KeyValue>) -> InstrumentationScope {
-    let mut first = |names: [&str; 2]| names.iter().find_map(|name| build::take_text(tags, name));
-    let Some(name) = first(SCOPE_NAMES) else { return InstrumentationScope::default() };
-    let version = first(SCOPE_VERSIONS).unwrap_or_default();
-    InstrumentationScope { name, version, ..InstrumentationScope::default() }
 }
 
 fn translate(span: Span) -> OtlpSpan {

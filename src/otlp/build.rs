@@ -115,6 +115,19 @@ pub fn take_text(attributes: &mut Vec<KeyValue>, key: &str) -> Option<String> {
     }
 }
 
+/// Takes the scope out of the attributes in which OpenTelemetry's exporters to other formats write it, some under its older name too.
+pub fn take_scope(attributes: &mut Vec<KeyValue>) -> InstrumentationScope {
+    let mut either = |newer, older| {
+        let older = take_text(attributes, older);
+        take_text(attributes, newer).or(older)
+    };
+    let Some(name) = either("otel.scope.name", "otel.library.name") else {
+        return InstrumentationScope::default();
+    };
+    let version = either("otel.scope.version", "otel.library.version").unwrap_or_default();
+    InstrumentationScope { name, version, ..InstrumentationScope::default() }
+}
+
 /// The value of the attribute of this name.
 pub fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
     let found = attributes.iter().rev().find(|attribute| attribute.key == key)?;
@@ -175,5 +188,19 @@ mod tests {
         assert_eq!(take_text(&mut attributes, "a").as_deref(), Some("3"));
         assert_eq!(take(&mut attributes, "a"), None);
         assert_eq!(attributes, [text("b", "2")]);
+    }
+
+    #[test]
+    fn a_scope_is_taken_under_both_its_names() {
+        let mut attributes = vec![
+            text("otel.library.name", "lib"),
+            text("otel.scope.name", "lib"),
+            text("otel.library.version", "1"),
+            text("a", "b"),
+        ];
+        let scope = take_scope(&mut attributes);
+        assert_eq!((scope.name.as_str(), scope.version.as_str()), ("lib", "1"));
+        assert_eq!(attributes, [text("a", "b")]);
+        assert_eq!(take_scope(&mut attributes), InstrumentationScope::default());
     }
 }

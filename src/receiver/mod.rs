@@ -356,7 +356,8 @@ impl Door {
         taken: Taken,
         translate: impl FnOnce(&[u8]) -> Result<Vec<u8>, Failure> + Send + 'static,
     ) -> Result<Pushed, Failure> {
-        let Taken { tenant, held, _place } = taken;
+        let Taken { tenant, mut held, _place } = taken;
+        held.cover_twice()?;
         let bytes = held.bytes.clone();
         let empty = bytes.is_empty();
         let spans = if empty { Vec::new() } else { on_cpu(move || translate(&bytes)).await? };

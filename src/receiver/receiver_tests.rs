@@ -462,6 +462,51 @@ async fn packets_are_stored_and_what_is_lost_is_counted() {
     assert_eq!(house.metrics.dropped(metrics::Dropped::QueueFull).get(), 0);
 }
 
+/// Nothing is stored while the gate is shut: the queue and one push fill, the rest is lost. What waits at the stop is stored.
+#[tokio::test]
+async fn packets_that_come_too_fast_are_counted_and_those_that_wait_are_stored_at_the_stop() {
+    let listener = on_any_port(Protocol::JaegerThriftBinary);
+    let config = Config { listeners: vec![listener], ..Config::default() };
+    let receivers = Receivers::bind(config).await.unwrap();
+    let address = receivers.address(Protocol::JaegerThriftBinary).unwrap();
+    let (gate, seen) = (Arc::new(Notify::new()), Seen::default());
+    let (opened, log) = (Arc::clone(&gate), Arc::clone(&seen));
+    let push: Push = Arc::new(move |tenant, body| {
+        let (gate, log) = (Arc::clone(&opened), Arc::clone(&log));
+        async move {
+            gate.notified().await;
+            gate.notify_one();
+            log.lock().push((tenant, body));
+            accepting()
+        }
+        .boxed()
+    });
+    let (metrics, (stop, stopped)) = (Metrics::default(), oneshot::channel::<()>());
+    let running = receivers.run_with(push, metrics.clone(), async { drop(stopped.await) });
+    let running = tokio::spawn(running);
+    let head = b"\x80\x01\0\x04\0\0\0\x09emitBatch\0\0\0\0\x0c\0\x01";
+    let packet = [head, BATCH, &[0]].concat();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let lost = metrics.dropped(metrics::Dropped::QueueFull);
+    let flood = async {
+        while lost.get() == 0 {
+            socket.send_to(&packet, address).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), flood).await.unwrap();
+    gate.notify_one();
+    stop.send(()).unwrap();
+    running.await.unwrap();
+    let stored: usize = seen
+        .lock()
+        .iter()
+        .map(|(_, body)| ExportTraceServiceRequest::decode(&body[..]).unwrap())
+        .map(|request| request.resource_spans.len())
+        .sum();
+    assert_eq!(stored as u64, metrics.packets.get() - lost.get());
+}
+
 #[tokio::test]
 async fn jaeger_over_grpc_is_answered_by_an_empty_message() {
     let house = open(|_| {}, accepting).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::Push;
@@ -32,10 +33,13 @@ const TRANSLATED_BYTES_MAX: usize = 1 << 20;
 const TRIES_MAX: u32 = 5;
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// How long packets that wait are stored after the stop.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// The pause after an error of the socket: it does not pass by trying at once.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes packets until `stop` ends, and then stores those that wait.
+/// Takes packets until `stop` ends, and then stores those that wait, for 10 s at most.
 pub(super) async fn serve(
     socket: UdpSocket,
     protocol: Protocol,
@@ -44,15 +48,19 @@ pub(super) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let (queue, packets) = mpsc::channel(PACKETS_QUEUED_MAX);
-    let take = async {
-        tokio::select! {
-            biased;
-            () = stop => {}
-            () = receive(&socket, &queue, &metrics) => {}
-        }
-        drop(queue);
-    };
-    futures::join!(take, store(packets, protocol, &push, &metrics));
+    let store = store(packets, protocol, &push, &metrics);
+    tokio::pin!(store);
+    tokio::select! {
+        biased;
+        () = stop => {}
+        // These two end with the queue only.
+        () = receive(&socket, &queue, &metrics) => {}
+        () = &mut store => {}
+    }
+    drop(queue);
+    if timeout(DRAIN_TIME_MAX, store).await.is_err() {
+        warn!("packets were lost at the stop: their spans could not be stored in time");
+    }
 }
 
 async fn receive(socket: &UdpSocket, queue: &mpsc::Sender<Bytes>, metrics: &Metrics) {

@@ -1,7 +1,7 @@
 //! A Zipkin span as an OTLP span.
 
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -50,7 +50,7 @@ impl Translation {
 
     pub(super) fn add(&mut self, mut span: Span) -> Result<(), Error> {
         let resource = resource_of(&mut span);
-        let scope = scope_of(&mut span.tags);
+        let scope = build::take_scope(&mut span.tags);
         self.builder.add(&resource, &scope, &translate(span))?;
         Ok(())
     }
@@ -71,15 +71,6 @@ fn resource_of(span: &mut Span) -> Resource {
         attributes.insert(0, build::text(source, name));
     }
     Resource { attributes, ..Resource::default() }
-}
-
-fn scope_of(tags: &mut Vec<KeyValue>) -> InstrumentationScope {
-    let mut first = |names: [&str; 2]| names.iter().find_map(|name| build::take_text(tags, name));
-    let Some(name) = first(["otel.scope.name", "otel.library.name"]) else {
-        return InstrumentationScope::default();
-    };
-    let version = first(["otel.scope.version", "otel.library.version"]).unwrap_or_default();
-    InstrumentationScope { name, version, ..InstrumentationScope::default() }
 }
 
 fn translate(span: Span) -> OtlpSpan {
