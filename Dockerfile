@@ -27,8 +27,8 @@ COPY LICENSE /usr/share/doc/vivace/LICENSE
 USER 65532:65532
 WORKDIR /var/vivace
 VOLUME /var/vivace
-# HTTP API, gRPC API, OTLP over gRPC, OTLP over HTTP
-EXPOSE 3200 9095 4317 4318
+# HTTP API, gRPC API, OTLP over gRPC, OTLP over HTTP; where the config turns them on, Jaeger (gRPC, HTTP, agent) and Zipkin
+EXPOSE 3200 9095 4317 4318 14250 14268 6831/udp 6832/udp 9411
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/vivace"]
 CMD ["-config.file=/etc/vivace/tempo.yaml", "-config.expand-env=true"]

@@ -22,10 +22,11 @@ use tracing::{error, info};
 use crate::api;
 use crate::block::Blocks;
 use crate::compactor::{self, Compactor};
-use crate::config::{self, Config, Endpoint};
+use crate::config::{self, Config, Endpoint, Listening};
 use crate::distributor::{self, Distributor};
 use crate::failure::{Failure, Kind};
 use crate::ingester::{self, Ingester};
+use crate::listener::{Listener, Tls, TlsFiles};
 use crate::querier::{self, Querier};
 use crate::receiver::{self, Receivers};
 use crate::runtime::{Clock, Cpu, Drain, Task, blocking};
@@ -54,6 +55,7 @@ struct App {
     distributor: Distributor,
     querier: Querier,
     compactor: Compactor,
+    receiver_metrics: receiver::Metrics,
     registry: Mutex<Registry>,
     phase: Arc<AtomicU8>,
 }
@@ -67,11 +69,12 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let _signals = drain.on_signals()?;
     let app = Arc::new(App::build(config).await?);
     let receivers = Receivers::bind(receivers_config(config).await?).await?;
-    let api_listeners =
-        [bind(&config.server.http_endpoint()).await?, bind(&config.server.grpc_endpoint()).await?];
-    for listener in &api_listeners {
-        info!(address = %listener.local_addr()?, "api listens");
-    }
+    let server = &config.server;
+    let min_version = server.tls_min_version;
+    let tls = server.http_tls_config.files("server.http_tls_config", min_version);
+    let http = bind(&server.http_endpoint(), tls).await?;
+    let tls = server.grpc_tls_config.files("server.grpc_tls_config", min_version);
+    let api_listeners = [http, bind(&server.grpc_endpoint(), tls).await?];
     let ended = Drain::new();
     let mut servers = Vec::new();
     for (listener, grpc) in api_listeners.into_iter().zip([config.stream_over_http_enabled, true]) {
@@ -99,7 +102,8 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         is_on.then(|| Task::spawn("compactor", async move { compactor.run(stop).await }));
     let stop = drain.stop();
     let distributor = Arc::new(app.distributor.clone());
-    receivers.run(distributor, async move { stop.requested().await }).await;
+    let metrics = app.receiver_metrics.clone();
+    receivers.run(distributor, metrics, async move { stop.requested().await }).await;
     // Without any receiver the process only answers questions.
     drain.stop().requested().await;
     app.phase.store(STOPPING, Ordering::Release);
@@ -172,6 +176,8 @@ impl App {
         ingester_metrics.register(registry.room("ingester"));
         distributor_metrics.register(registry.room("distributor"));
         compactor_metrics.register(registry.room("compactor"));
+        let receiver_metrics = receiver::Metrics::default();
+        receiver_metrics.register(registry.room("receiver"));
         let seen = Seen { ingester: ingester.clone(), querier: querier.clone(), store };
         registry.root().register_collector(Box::new(seen));
         Ok(Self {
@@ -180,6 +186,7 @@ impl App {
             distributor,
             querier,
             compactor,
+            receiver_metrics,
             registry: Mutex::new(registry),
             phase: Arc::new(AtomicU8::new(STARTING)),
         })
@@ -220,8 +227,17 @@ fn is_ready(phase: u8) -> Result<(), Failure> {
     }
 }
 
-async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+async fn bind(address: &str, tls: Option<TlsFiles>) -> anyhow::Result<Listener> {
+    let tls = open_tls(tls).await?;
+    let tcp = TcpListener::bind(address).await;
+    let tcp = tcp.with_context(|| format!("cannot listen on {address}"))?;
+    info!(address = %tcp.local_addr()?, tls = tls.is_some(), "api listens");
+    Ok(Listener::new(tcp, tls))
+}
+
+async fn open_tls(files: Option<TlsFiles>) -> anyhow::Result<Option<Tls>> {
+    let Some(files) = files else { return Ok(None) };
+    Ok(Some(blocking(move || Tls::open(files)).await?))
 }
 
 async fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
@@ -231,16 +247,16 @@ async fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
 }
 
 async fn receivers_config(config: &Config) -> anyhow::Result<receiver::Config> {
-    let (mut grpc, mut http) = (None, None);
-    if let Some(endpoint) = config.distributor.otlp_grpc() {
-        grpc = Some(resolve(endpoint).await?);
-    }
-    if let Some(endpoint) = config.distributor.otlp_http() {
-        http = Some(resolve(endpoint).await?);
+    let mut listeners = Vec::new();
+    for listening in config.distributor.listening() {
+        let Listening { protocol, key, endpoint, max_body_bytes, tls } = listening;
+        let tls = tls.and_then(|tls| tls.files(&format!("{key}.tls")));
+        let tls = open_tls(tls).await?;
+        let address = resolve(endpoint).await?;
+        listeners.push(receiver::Listener { protocol, address, max_body_bytes, tls });
     }
     Ok(receiver::Config {
-        grpc,
-        http,
+        listeners,
         max_body_bytes: config.distributor.max_body_bytes,
         multitenancy: config.multitenancy_enabled,
         ..receiver::Config::default()

@@ -33,6 +33,15 @@ pub mod runtime;
 /// OTLP protobuf and JSON to columns and back.
 pub mod otlp;
 
+/// Thrift's two wire formats, read.
+pub mod thrift;
+
+/// Jaeger's formats to OTLP.
+pub mod jaeger;
+
+/// Zipkin's formats to OTLP.
+pub mod zipkin;
+
 /// A query: bound, planned, evaluated.
 pub mod traceql;
 

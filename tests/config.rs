@@ -22,6 +22,11 @@ fn whole() -> io::Result<String> {
     Ok(lines.collect())
 }
 
+/// As [`whole`], with what is off turned on: `#+key: …`.
+fn everything() -> io::Result<String> {
+    Ok(whole()?.replace("#+", ""))
+}
+
 fn variables(name: &str) -> Option<String> {
     match name {
         "BUCKET" => Some("traces".to_owned()),
@@ -58,7 +63,13 @@ fn the_shipped_file_is_the_defaults() {
 
 #[test]
 fn the_shipped_file_shows_every_key() {
-    assert_eq!(Config::absent_keys(&whole().unwrap()).unwrap(), Vec::<String>::new());
+    assert_eq!(Config::absent_keys(&everything().unwrap()).unwrap(), Vec::<String>::new());
+    let (config, warnings) = Config::from_text(&everything().unwrap(), None).unwrap();
+    assert_eq!((warnings, config.check().unwrap()), (vec![], vec![]));
+    let endpoints = config.distributor.listening();
+    let endpoints: Vec<_> = endpoints.iter().map(|one| one.endpoint.to_string()).collect();
+    let ports = ["4317", "4318", "14250", "14268", "6831", "6832", "9411"];
+    assert_eq!(endpoints, ports.map(|port| format!("0.0.0.0:{port}")));
     // The test sees what is missing.
     let absent = Config::absent_keys("server: {http_listen_port: 1}").unwrap();
     for key in ["server.log_level", "storage", "memory"] {
@@ -113,7 +124,7 @@ const WRONG: &[(&str, &str)] = &[
         "server: [1]",
         "`server` at line 1, column 9: found a list, allowed is a map with one of \
              `http_listen_address`, `http_listen_port`, `grpc_listen_address`, \
-             `grpc_listen_port`, `log_level`, `log_format`, `graceful_shutdown_timeout`",
+             `grpc_listen_port`, `http_tls_config`, `grpc_tls_config`, `tls_min_version`, `log_level`, `log_format`, `graceful_shutdown_timeout`",
     ),
     (
         "server: {log_level: loud}",
@@ -148,9 +159,9 @@ const WRONG: &[(&str, &str)] = &[
     ("target: all\ntarget: all", "duplicate key `target` at line 2, column 1"),
     ("server: {\n", "not YAML at line "),
     (
-        "server: {http_tls_config: {cert_file: a}}",
-        "`server.http_tls_config` at line 1, column 10: TLS is not served: put a proxy in \
-             front that does",
+        "server: {http_tls_config: {cert: a}}",
+        "`server.http_tls_config.cert` at line 1, column 28: certificates and keys are read \
+             from files",
     ),
     (
         "overrides: {ingestion_rate_limit_bytes: 5}",
@@ -220,6 +231,39 @@ multitenancy_enabled: yes
 }
 
 #[test]
+fn receivers_have_the_collectors_keys() {
+    let text = "
+distributor:
+  receivers:
+    otlp: {protocols: {grpc: {keepalive: {server_parameters: {max_connection_age: 1m}}}}}
+    jaeger:
+      protocols:
+        grpc:
+          max_recv_msg_size_mib: 5
+          tls: {cert_file: a, key_file: b, client_ca_file: c, min_version: '1.3', reload_interval: 1h}
+        thrift_compact: {queue_size: 5}
+    zipkin: {max_request_body_size: 100, parse_string_tags: false}
+";
+    let (config, warnings) = Config::from_text(text, None).unwrap();
+    assert_eq!(
+        keys(&warnings),
+        [
+            "distributor.receivers.otlp.protocols.grpc.keepalive",
+            "distributor.receivers.jaeger.protocols.thrift_compact.queue_size",
+            "distributor.receivers.zipkin.parse_string_tags",
+        ]
+    );
+    let listening = config.distributor.listening();
+    let limits: Vec<_> = listening.iter().map(|one| one.max_body_bytes).collect();
+    assert_eq!(limits, [None, Some(5 << 20), None, Some(100)]);
+    let files = listening[1].tls.unwrap().files("key").unwrap();
+    assert_eq!(files.clients, vivace::listener::Clients::Verified);
+    assert_eq!(files.min_version, vivace::listener::Version::Tls13);
+    assert_eq!(files.reload_interval, Some(Duration::from_hours(1)));
+    assert_eq!(listening[0].tls.unwrap().files("key"), None);
+}
+
+#[test]
 fn variables_are_left_alone_unless_asked_for() {
     let (config, warnings) =
         Config::from_text("storage: {trace: {s3: {bucket: '${BUCKET}'}}}", None).unwrap();
@@ -235,14 +279,15 @@ fn tempos_own_files_are_taken_with_warnings() {
     assert_eq!(local.compactor.compaction.block_retention, Duration::from_hours(1));
     assert_eq!(local.distributor.otlp_grpc().unwrap().to_string(), "0.0.0.0:4317");
     assert_eq!(local.distributor.otlp_http().unwrap().to_string(), "127.0.0.1:4318");
+    let listening = local.distributor.listening();
+    let endpoints: Vec<_> = listening.iter().map(|one| one.endpoint.to_string()).collect();
+    assert_eq!(endpoints, ["0.0.0.0:4317", "127.0.0.1:4318", "0.0.0.0:14268", "0.0.0.0:9411"]);
     assert_eq!(
         keys(&warnings),
         [
             "query_frontend.search.duration_slo",
             "query_frontend.search.throughput_bytes_slo",
             "query_frontend.trace_by_id",
-            "distributor.receivers.jaeger",
-            "distributor.receivers.zipkin",
             "ingester.lifecycler",
             "metrics_generator",
             "overrides.defaults.metrics_generator",
@@ -305,6 +350,22 @@ fn values_that_do_not_fit_together_are_refused() {
             "memory: {limit: 1GiB}\ningester: {max_live_bytes: 2GiB}",
             "`ingester.max_live_bytes`: is more than `memory.limit`",
         ),
+        (
+            "distributor: {receivers: {jaeger: {protocols: {grpc: {endpoint: ':3200'}}}}}",
+            "`distributor.receivers.jaeger.protocols.grpc.endpoint`: port 3200 is taken by",
+        ),
+        (
+            "distributor: {receivers: {zipkin: {tls: {cert_file: a}}}}",
+            "`distributor.receivers.zipkin.tls`: `cert_file` and `key_file` go together",
+        ),
+        (
+            "distributor: {receivers: {otlp: {protocols: {grpc: {tls: {client_ca_file: a}}}}}}",
+            "`distributor.receivers.otlp.protocols.grpc.tls`: clients' certificates need",
+        ),
+        (
+            "server: {http_tls_config: {cert_file: a, key_file: b, client_ca_file: c}}",
+            "`server.http_tls_config`: `client_auth_type` and `client_ca_file` go together",
+        ),
         ("ingester: {flush_check_period: 0}", "`ingester.flush_check_period`: must be more"),
     ] {
         let (config, _) = Config::from_text(text, None).unwrap();
@@ -313,6 +374,13 @@ fn values_that_do_not_fit_together_are_refused() {
     }
     let (none, _) = Config::from_text("distributor: {receivers: {}}", None).unwrap();
     assert!(none.check().unwrap()[0].to_string().contains("no protocol is on"));
+    let text = "multitenancy_enabled: true\n\
+        distributor: {receivers: {jaeger: {protocols: {thrift_compact: {endpoint: ':4317'}}}}}";
+    let (udp, _) = Config::from_text(text, None).unwrap();
+    let warnings = udp.check().unwrap();
+    assert_eq!(keys(&warnings), ["distributor.receivers.jaeger.protocols.thrift_compact"]);
+    let (none, _) = Config::from_text("distributor: {receivers: {jaeger: }}", None).unwrap();
+    assert_eq!(none.check().unwrap().len(), 2, "no protocol, and none of Jaeger's");
     let (free, _) =
         Config::from_text("server: {http_listen_port: 0, grpc_listen_port: 0}", None).unwrap();
     assert_eq!(free.check().unwrap(), []);

@@ -1,4 +1,4 @@
-//! The body of the fuzz target `evaluate` over its seeds: what it asks for holds, and it does not rot.
+//! The bodies of the fuzz targets `evaluate` and `formats` over their seeds: what they ask for holds, and they do not rot.
 
 #![expect(dead_code, reason = "what is included is made for other questions too")]
 
@@ -8,6 +8,9 @@ mod data;
 
 #[path = "../fuzz/bodies/evaluate.rs"]
 mod evaluate;
+
+#[path = "../fuzz/bodies/formats.rs"]
+mod formats;
 
 #[path = "../fuzz/bodies/grow.rs"]
 mod grow;
@@ -44,4 +47,43 @@ fn grown_queries_answer_in_one_way() {
         accepted += usize::from(vivace::traceql::compile(&query).is_ok());
     }
     assert!(accepted > 75, "only {accepted} of 150 grown queries are valid");
+}
+
+/// In the order of the decoders.
+const PAYLOADS: [&[u8]; formats::DECODERS as usize] = [
+    include_bytes!("jaeger/batch.thrift"),
+    include_bytes!("jaeger/compact.packet"),
+    include_bytes!("jaeger/binary.packet"),
+    include_bytes!("jaeger/post_spans.pb"),
+    include_bytes!("zipkin/version_2.json"),
+    include_bytes!("zipkin/version_1.json"),
+    include_bytes!("zipkin/version_2.pb"),
+    include_bytes!("zipkin/version_1.thrift"),
+];
+
+#[test]
+fn broken_bodies_of_older_formats_break_nothing() {
+    let mut dice = sent::Dice(7);
+    let mut accepted = 0;
+    for (decoder, payload) in (0..).zip(PAYLOADS) {
+        let whole = [&[decoder], payload].concat();
+        assert!(formats::check(&whole), "decoder {decoder}");
+        for _ in 0..2000 {
+            let mut broken = whole.clone();
+            for _ in 0..=dice.below(3) {
+                let at = usize::try_from(dice.below(broken.len() as u64 - 1)).unwrap_or(0) + 1;
+                match dice.below(4) {
+                    0 => broken.truncate(at + 1),
+                    1 => drop(broken.remove(at)),
+                    2 => broken.insert(at, dice.roll().to_le_bytes()[0]),
+                    _ => broken[at] = dice.roll().to_le_bytes()[0],
+                }
+                if broken.len() < 3 {
+                    break;
+                }
+            }
+            accepted += usize::from(formats::check(&broken));
+        }
+    }
+    assert!(accepted > 1000, "only {accepted} of 16,000 broken bodies were accepted");
 }

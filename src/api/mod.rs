@@ -16,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode, header, request};
-use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::format::Form;
@@ -256,7 +255,11 @@ pub fn router(config: Config, parts: Parts) -> Router {
 }
 
 /// Answers until `stop` ends and the questions at work are done.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: impl Into<listener::Listener>,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     listener::serve(listener, router, stop).await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::problem::{Error, Place, Problem, Warning};
 use super::storage::{Backend, S3, Trace};
-use super::{Config, Distributor, Ingester, Server};
+use super::{Config, Distributor, Ingester, JaegerProtocols, Listening, ReceiverTls, Server};
 
 /// Less, and the process would refuse its first batch.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
@@ -37,6 +37,7 @@ impl Findings {
 pub(super) fn check(config: &Config) -> Result<Vec<Warning>, Error> {
     let mut findings = Findings::default();
     ports(&config.server, &config.distributor, &mut findings);
+    receivers(config, &mut findings);
     storage(&config.storage.trace, &mut findings);
     ingester(&config.ingester, &mut findings);
     queries(config, &mut findings);
@@ -68,26 +69,62 @@ fn without_effect(config: &Config, findings: &mut Findings) {
 }
 
 fn ports(server: &Server, distributor: &Distributor, findings: &mut Findings) {
-    let (grpc, http) = (distributor.otlp_grpc(), distributor.otlp_http());
-    let receivers = "distributor.receivers.otlp.protocols";
+    let listening = distributor.listening();
     findings.warn_if(
-        grpc.is_none() && http.is_none(),
-        receivers,
+        listening.is_empty(),
+        "distributor.receivers",
         "no protocol is on: spans are not taken in",
     );
     let mut listeners = vec![
-        ("server.http_listen_port".to_owned(), server.http_listen_port),
-        ("server.grpc_listen_port".to_owned(), server.grpc_listen_port),
+        ("server.http_listen_port".to_owned(), false, server.http_listen_port),
+        ("server.grpc_listen_port".to_owned(), false, server.grpc_listen_port),
     ];
-    for (name, endpoint) in [("grpc", grpc), ("http", http)] {
-        listeners.extend(endpoint.map(|e| (format!("{receivers}.{name}.endpoint"), e.port())));
-    }
-    for (rank, (key, port)) in listeners.iter().enumerate() {
+    listeners.extend(listening.iter().map(|listening| {
+        // Over UDP there is no TLS, and the port of the same number is another one.
+        let key = format!("{}.endpoint", listening.key);
+        (key, listening.tls.is_none(), listening.endpoint.port())
+    }));
+    for (rank, (key, is_udp, port)) in listeners.iter().enumerate() {
         // Two interfaces may share a port, but nobody does it on purpose.
-        let same = |other: &&(String, u16)| other.1 == *port && *port != 0;
-        if let Some((other, _)) = listeners.iter().take(rank).find(same) {
+        let same =
+            |other: &&(String, bool, u16)| other.1 == *is_udp && other.2 == *port && *port != 0;
+        if let Some((other, ..)) = listeners.iter().take(rank).find(same) {
             let message = format!("port {port} is taken by `{other}`");
             findings.problems.push(Problem::check(key, message));
+        }
+    }
+}
+
+fn receivers(config: &Config, findings: &mut Findings) {
+    let listening = config.distributor.listening();
+    for Listening { key, tls, .. } in &listening {
+        if let Some(problem) = tls.and_then(ReceiverTls::problem) {
+            findings.problems.push(Problem::check(&format!("{key}.tls"), problem));
+        }
+        findings.warn_if(
+            tls.is_none() && config.multitenancy_enabled,
+            key,
+            "cannot carry a tenant: its spans are those of the tenant `single-tenant`",
+        );
+    }
+    let is_jaeger_empty = config
+        .distributor
+        .receivers
+        .jaeger
+        .as_ref()
+        .is_some_and(|jaeger| jaeger.protocols == JaegerProtocols::default());
+    findings.warn_if(
+        is_jaeger_empty,
+        "distributor.receivers.jaeger.protocols",
+        "names no protocol: nothing is listened on",
+    );
+    let server = &config.server;
+    for (tls, key) in [
+        (&server.http_tls_config, "server.http_tls_config"),
+        (&server.grpc_tls_config, "server.grpc_tls_config"),
+    ] {
+        if let Some(problem) = tls.problem() {
+            findings.problems.push(Problem::check(key, problem));
         }
     }
 }

@@ -5,6 +5,9 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::tls::ReceiverTls;
+use crate::receiver::Protocol;
+
 /// Batches of collectors reach tens of megabytes; gRPC's usual 4 MiB refuses them for good.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
@@ -21,6 +24,8 @@ pub struct Distributor {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Receivers {
     pub otlp: Option<Otlp>,
+    pub jaeger: Option<Jaeger>,
+    pub zipkin: Option<Http<On<9411>>>,
 }
 
 /// `distributor.receivers.otlp`.
@@ -34,22 +39,69 @@ pub struct Otlp {
 /// that is left out is off.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Protocols {
-    pub grpc: Option<Grpc>,
-    pub http: Option<Http>,
+    pub grpc: Option<Grpc<On<4317>>>,
+    pub http: Option<Http<On<4318>>>,
 }
 
-/// OTLP over gRPC.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// `distributor.receivers.jaeger`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Grpc {
-    pub endpoint: Endpoint,
+pub struct Jaeger {
+    pub protocols: JaegerProtocols,
 }
 
-/// OTLP over HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// `distributor.receivers.jaeger.protocols`, as those of OTLP; none is on unless it is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename = "Protocols")]
+pub struct JaegerProtocols {
+    pub grpc: Option<Grpc<On<14250>>>,
+    pub thrift_http: Option<Http<On<14268>>>,
+    pub thrift_compact: Option<Udp<On<6831>>>,
+    pub thrift_binary: Option<Udp<On<6832>>>,
+}
+
+/// A protocol over gRPC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Http {
-    pub endpoint: Endpoint,
+pub struct Grpc<E> {
+    pub endpoint: E,
+    /// Largest message after decompression, in MiB. 0: `distributor.max_body_bytes`.
+    pub max_recv_msg_size_mib: usize,
+    pub tls: ReceiverTls,
+}
+
+/// A protocol over HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Http<E> {
+    pub endpoint: E,
+    /// Largest body after decompression, in bytes. 0: `distributor.max_body_bytes`.
+    pub max_request_body_size: usize,
+    pub tls: ReceiverTls,
+}
+
+/// A protocol over UDP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Udp<E> {
+    pub endpoint: E,
+}
+
+/// An endpoint that is this port of all interfaces if nothing else is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct On<const PORT: u16>(pub Endpoint);
+
+/// Something that is listened on, and where the config says so.
+#[derive(Debug, Clone)]
+pub struct Listening<'a> {
+    pub protocol: Protocol,
+    /// The key of the protocol, with dots.
+    pub key: &'static str,
+    pub endpoint: &'a Endpoint,
+    /// Largest body, if this listener has a limit of its own.
+    pub max_body_bytes: Option<usize>,
+    /// None over UDP.
+    pub tls: Option<&'a ReceiverTls>,
 }
 
 /// A checked `host:port` to bind to. `:4317` is all interfaces.
@@ -72,7 +124,7 @@ impl Default for Distributor {
 
 impl Default for Receivers {
     fn default() -> Self {
-        Self { otlp: Some(Otlp::default()) }
+        Self { otlp: Some(Otlp::default()), jaeger: None, zipkin: None }
     }
 }
 
@@ -82,27 +134,79 @@ impl Default for Protocols {
     }
 }
 
-impl Default for Grpc {
+impl<const PORT: u16> Default for On<PORT> {
     fn default() -> Self {
-        Self { endpoint: Endpoint::all_interfaces(4317) }
+        Self(Endpoint::all_interfaces(PORT))
     }
 }
 
-impl Default for Http {
-    fn default() -> Self {
-        Self { endpoint: Endpoint::all_interfaces(4318) }
+impl<'de, const PORT: u16> Deserialize<'de> for On<PORT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Endpoint::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<const PORT: u16> Grpc<On<PORT>> {
+    fn listening(&self, protocol: Protocol, key: &'static str) -> Listening<'_> {
+        let Self { endpoint, max_recv_msg_size_mib, tls } = self;
+        let max_body_bytes = Some(max_recv_msg_size_mib.saturating_mul(1 << 20)).filter(|b| *b > 0);
+        Listening { protocol, key, endpoint: &endpoint.0, max_body_bytes, tls: Some(tls) }
+    }
+}
+
+impl<const PORT: u16> Http<On<PORT>> {
+    fn listening(&self, protocol: Protocol, key: &'static str) -> Listening<'_> {
+        let Self { endpoint, max_request_body_size, tls } = self;
+        let max_body_bytes = Some(*max_request_body_size).filter(|bytes| *bytes > 0);
+        Listening { protocol, key, endpoint: &endpoint.0, max_body_bytes, tls: Some(tls) }
+    }
+}
+
+impl<const PORT: u16> Udp<On<PORT>> {
+    fn listening(&self, protocol: Protocol, key: &'static str) -> Listening<'_> {
+        let Self { endpoint } = self;
+        Listening { protocol, key, endpoint: &endpoint.0, max_body_bytes: None, tls: None }
     }
 }
 
 impl Distributor {
+    /// All that is listened on.
+    pub fn listening(&self) -> Vec<Listening<'_>> {
+        let Receivers { otlp, jaeger, zipkin } = &self.receivers;
+        let mut all = Vec::new();
+        if let Some(Otlp { protocols: Protocols { grpc, http } }) = otlp {
+            let key = "distributor.receivers.otlp.protocols.grpc";
+            all.extend(grpc.as_ref().map(|on| on.listening(Protocol::OtlpGrpc, key)));
+            let key = "distributor.receivers.otlp.protocols.http";
+            all.extend(http.as_ref().map(|on| on.listening(Protocol::OtlpHttp, key)));
+        }
+        if let Some(Jaeger { protocols }) = jaeger {
+            let JaegerProtocols { grpc, thrift_http, thrift_compact, thrift_binary } = protocols;
+            let key = "distributor.receivers.jaeger.protocols.grpc";
+            all.extend(grpc.as_ref().map(|on| on.listening(Protocol::JaegerGrpc, key)));
+            let key = "distributor.receivers.jaeger.protocols.thrift_http";
+            let protocol = Protocol::JaegerThriftHttp;
+            all.extend(thrift_http.as_ref().map(|on| on.listening(protocol, key)));
+            let key = "distributor.receivers.jaeger.protocols.thrift_compact";
+            let protocol = Protocol::JaegerThriftCompact;
+            all.extend(thrift_compact.as_ref().map(|on| on.listening(protocol, key)));
+            let key = "distributor.receivers.jaeger.protocols.thrift_binary";
+            let protocol = Protocol::JaegerThriftBinary;
+            all.extend(thrift_binary.as_ref().map(|on| on.listening(protocol, key)));
+        }
+        let key = "distributor.receivers.zipkin";
+        all.extend(zipkin.as_ref().map(|on| on.listening(Protocol::Zipkin, key)));
+        all
+    }
+
     /// Where OTLP over gRPC is taken in; none if it is off.
     pub fn otlp_grpc(&self) -> Option<&Endpoint> {
-        Some(&self.receivers.otlp.as_ref()?.protocols.grpc.as_ref()?.endpoint)
+        Some(&self.receivers.otlp.as_ref()?.protocols.grpc.as_ref()?.endpoint.0)
     }
 
     /// Where OTLP over HTTP is taken in; none if it is off.
     pub fn otlp_http(&self) -> Option<&Endpoint> {
-        Some(&self.receivers.otlp.as_ref()?.protocols.http.as_ref()?.endpoint)
+        Some(&self.receivers.otlp.as_ref()?.protocols.http.as_ref()?.endpoint.0)
     }
 }
 

@@ -19,6 +19,7 @@ mod server;
 mod shown;
 mod storage;
 mod tempo;
+mod tls;
 mod tree;
 
 use std::cell::RefCell;
@@ -28,7 +29,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 pub use self::distributor::{
-    Distributor, Endpoint, EndpointError, Grpc, Http, Otlp, Protocols, Receivers,
+    Distributor, Endpoint, EndpointError, Grpc, Http, Jaeger, JaegerProtocols, Listening, On, Otlp,
+    Protocols, Receivers, Udp,
 };
 pub use self::expand::Variables;
 pub use self::ingester::{Compaction, Compactor, Ingester};
@@ -43,6 +45,7 @@ pub use self::query::{
 pub use self::server::Server;
 pub use self::shown::Shown;
 pub use self::storage::{Azure, Backend, Gcs, Local, S3, Secret, Sse, Storage, Trace, Wal};
+pub use self::tls::{ClientAuth, MinVersion, ReceiverTls, ServerMinVersion, ServerTls};
 
 use self::reader::{Notes, Reader};
 

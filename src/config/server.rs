@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::tls::{ServerMinVersion, ServerTls};
 use crate::telemetry::{Format, Level};
 
 /// `server` in `tempo.yaml`.
@@ -18,6 +19,12 @@ pub struct Server {
     pub grpc_listen_address: String,
     /// 0: any free port.
     pub grpc_listen_port: u16,
+    /// TLS of the HTTP API.
+    pub http_tls_config: ServerTls,
+    /// TLS of the gRPC API.
+    pub grpc_tls_config: ServerTls,
+    /// The oldest version of both.
+    pub tls_min_version: ServerMinVersion,
     pub log_level: Level,
     pub log_format: Format,
     /// Longest time between a stop signal and the end.
@@ -31,6 +38,9 @@ impl Default for Server {
             http_listen_port: 3200,
             grpc_listen_address: String::new(),
             grpc_listen_port: 9095,
+            http_tls_config: ServerTls::default(),
+            grpc_tls_config: ServerTls::default(),
+            tls_min_version: ServerMinVersion::default(),
             log_level: Level::Info,
             log_format: Format::Logfmt,
             graceful_shutdown_timeout: Duration::from_secs(30),

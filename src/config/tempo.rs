@@ -23,12 +23,15 @@ const CUT: &str =
 const LAYOUT: &str = "not needed: blocks choose their own layout and columns";
 const LIST: &str = "not needed: the manifest says which blocks exist, nothing is polled by listing";
 const JOBS: &str = "not needed: a query is cut into jobs by what its blocks hold";
-const RECEIVER: &str =
-    "not listened on, only OTLP is taken in: put an OpenTelemetry Collector in front";
+const RECEIVER: &str = "not listened on: put an OpenTelemetry Collector in front";
 const LIVE: &str = "not needed: live spans are in the ingester, see `ingester`";
 const GENERATOR: &str =
     "not written, there is no metrics generator: TraceQL metrics answer from the spans";
-const TLS: &str = "TLS is not served: put a proxy in front that does";
+const TLS: &str = "certificates and keys are read from files";
+const OLD_TLS: &str = "write it as `tls`";
+const NO_CLIENT: &str = "not needed: it is for clients";
+const SUITES: &str = "not needed: only cipher suites that are good are offered";
+const AUTH: &str = "requests are not authenticated: put a proxy in front that does";
 const SCHEDULER: &str = "not needed: every process compacts, two at once do no harm";
 const COMPACT: &str = "not needed: the compactor chooses by what there is";
 const GO: &str = "not needed: it tunes the Go runtime";
@@ -85,7 +88,9 @@ const ROWS: &[Row] = &[
         "automemlimit_enabled automemlimit_ratio",
         NotNeeded("not needed: `memory.limit` is taken from the machine or the cgroup"),
     ),
-    ("server", "http_tls_config grpc_tls_config tls_cipher_suites tls_min_version", Missing(TLS)),
+    ("server", "tls_cipher_suites", NotNeeded(SUITES)),
+    ("server.http_tls_config", "cert key client_ca", Missing(TLS)),
+    ("server.grpc_tls_config", "cert key client_ca", Missing(TLS)),
     ("server", "http_path_prefix", Missing(PREFIX)),
     ("server", "proxy_protocol_enabled", Missing("the PROXY protocol is not spoken")),
     (
@@ -132,41 +137,60 @@ const ROWS: &[Row] = &[
         "retry_after_on_resource_exhausted",
         NotNeeded("not needed: a refusal always says when to try again"),
     ),
-    ("distributor.receivers", "jaeger zipkin opencensus kafka", NotNeeded(RECEIVER)),
-    ("distributor.receivers.otlp.protocols.grpc", "tls tls_settings", Missing(TLS)),
+    ("distributor.receivers", "opencensus kafka", NotNeeded(RECEIVER)),
+    ("distributor.receivers.*.grpc", "tls_settings", Missing(OLD_TLS)),
+    ("distributor.receivers.*.grpc", "auth", Missing(AUTH)),
     (
-        "distributor.receivers.otlp.protocols.grpc",
-        "auth",
-        Missing("requests are not authenticated: put a proxy in front that does"),
+        "distributor.receivers.*.grpc",
+        "max_concurrent_streams read_buffer_size write_buffer_size keepalive include_metadata \
+         transport",
+        NotNeeded(BODY),
     ),
-    ("distributor.receivers.otlp.protocols.http", "tls tls_settings", Missing(TLS)),
+    ("distributor.receivers.*.http", "tls_settings", Missing(OLD_TLS)),
+    ("distributor.receivers.*.http", "auth", Missing(AUTH)),
     (
-        "distributor.receivers.otlp.protocols.http",
-        "auth",
-        Missing("requests are not authenticated: put a proxy in front that does"),
-    ),
-    (
-        "distributor.receivers.otlp.protocols.http",
+        "distributor.receivers.*.http",
         "cors",
         Missing("browsers are not answered across origins: put a proxy in front that does"),
     ),
+    ("distributor.receivers.*.http", "traces_url_path", Missing("spans are taken at `/v1/traces`")),
     (
-        "distributor.receivers.otlp.protocols.http",
-        "traces_url_path",
-        Missing("spans are taken at `/v1/traces`"),
-    ),
-    (
-        "distributor.receivers.otlp.protocols.http",
-        "max_request_body_size include_metadata compression_algorithms read_timeout \
-         read_header_timeout write_timeout idle_timeout keep_alives_enabled metrics_url_path \
-         logs_url_path response_headers",
+        "distributor.receivers.*.http",
+        "include_metadata compression_algorithms read_timeout read_header_timeout write_timeout \
+         idle_timeout keep_alives_enabled metrics_url_path logs_url_path response_headers transport",
         NotNeeded(BODY),
     ),
     (
-        "distributor.receivers.otlp.protocols.grpc",
-        "max_recv_msg_size_mib max_concurrent_streams read_buffer_size write_buffer_size \
-         keepalive include_metadata transport",
-        NotNeeded(BODY),
+        "distributor.receivers.*.http",
+        "parse_string_tags",
+        Missing("tags are texts, as Zipkin has them"),
+    ),
+    (
+        "distributor.receivers.*.udp",
+        "queue_size max_packet_size workers socket_buffer_size",
+        NotNeeded("not needed: 1000 packets of any size wait, and many are stored at once"),
+    ),
+    (
+        "distributor.receivers.jaeger",
+        "remote_sampling",
+        NotNeeded("not answered: sampling strategies are the business of a Collector"),
+    ),
+    ("distributor.receivers.*.tls", "cert_pem key_pem client_ca_pem", Missing(TLS)),
+    (
+        "distributor.receivers.*.tls",
+        "insecure insecure_skip_verify server_name_override ca_file ca_pem \
+         include_system_ca_certs_pool",
+        NotNeeded(NO_CLIENT),
+    ),
+    (
+        "distributor.receivers.*.tls",
+        "cipher_suites curve_preferences max_version",
+        NotNeeded(SUITES),
+    ),
+    (
+        "distributor.receivers.*.tls",
+        "client_ca_file_reload",
+        NotNeeded("not needed: `reload_interval` is of all files"),
     ),
     ("ingester", "lifecycler partition_ring override_ring_key", NotNeeded(RING)),
     ("ingester", "max_block_bytes concurrent_flushes complete_block_concurrency", NotNeeded(CUT)),
@@ -351,9 +375,22 @@ const ROWS: &[Row] = &[
     ),
 ];
 
+/// One name for what all receivers of a kind have.
+fn alike(under: &str) -> &str {
+    let Some(receiver) = under.strip_prefix("distributor.receivers.") else { return under };
+    match receiver.rsplit('.').next().unwrap_or_default() {
+        "grpc" => "distributor.receivers.*.grpc",
+        "http" | "thrift_http" | "zipkin" => "distributor.receivers.*.http",
+        "thrift_compact" | "thrift_binary" => "distributor.receivers.*.udp",
+        "tls" => "distributor.receivers.*.tls",
+        _ => under,
+    }
+}
+
 /// The verdict on a key that no type has; none if Tempo has it neither. `path` is the whole key, with dots.
 pub(super) fn verdict(path: &str) -> Option<Verdict> {
     let (under, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let under = alike(under);
     let fits = |pattern: &str| match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name == pattern,
@@ -372,7 +409,13 @@ mod tests {
         assert_eq!(verdict("memberlist"), Some(NotNeeded(RING)));
         assert_eq!(verdict("ingester.lifecycler"), Some(NotNeeded(RING)));
         assert_eq!(verdict("storage.trace.blocklist_poll_jitter_ms"), Some(NotNeeded(LIST)));
-        assert_eq!(verdict("server.http_tls_config"), Some(Missing(TLS)));
+        assert_eq!(verdict("server.http_tls_config.cert"), Some(Missing(TLS)));
+        let key = "distributor.receivers.jaeger.protocols.grpc.tls.cert_pem";
+        assert_eq!(verdict(key), Some(Missing(TLS)));
+        assert_eq!(
+            verdict("distributor.receivers.zipkin.cors"),
+            verdict("distributor.receivers.otlp.protocols.http.cors")
+        );
         assert_eq!(verdict("server.memberlist"), None);
         assert_eq!(verdict("storage.trace.s3.buckett"), None);
         assert_eq!(verdict("lifecycler"), None);

@@ -1,4 +1,4 @@
-//! Connections: accepted up to a bound, HTTP/1.1 and HTTP/2 without TLS on one port, drained at the end.
+//! Connections: accepted up to a bound, HTTP/1.1 and HTTP/2 on one port, with TLS or without, drained at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,23 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::Tls;
+
 /// Most connections of a listener. Senders keep one to ten each; past this the kernel's queue waits.
 const CONNECTIONS_MAX: usize = 4096;
 
 /// Longest silence before the first byte, and longest time for a request's head. Ends idle HTTP/1.1 connections too.
 const HEAD_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// Longest time for TLS to begin: a few round trips.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long requests at work may go on after the stop.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -36,9 +42,30 @@ const PONG_TIME_MAX: Duration = Duration::from_secs(20);
 /// The pause after an error of `accept`, such as no free file descriptor: it does not pass by trying at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where connections come in.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Listener {
+    /// With TLS or without.
+    pub fn new(tcp: TcpListener, tls: Option<Tls>) -> Self {
+        Self { tcp, tls }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(tcp: TcpListener) -> Self {
+        Self::new(tcp, None)
+    }
+}
+
 /// Serves the listener until `stop` ends; then accepts no more, lets requests at work finish for up to 30 s, and cuts the rest.
 /// Dropping the future cuts all.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+pub async fn serve(listener: impl Into<Listener>, router: Router, stop: impl Future<Output = ()>) {
+    let Listener { tcp: listener, tls } = listener.into();
     let builder = Arc::new(builder());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // Nothing is ever sent: that the sender is gone is the news.
@@ -58,9 +85,9 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             (accepted, place) = next => match accepted {
                 Ok((stream, _)) => {
                     let (builder, router) = (Arc::clone(&builder), router.clone());
-                    let stopped = stopped.clone();
+                    let (tls, stopped) = (tls.clone(), stopped.clone());
                     connections.spawn(async move {
-                        serve_one(&builder, stream, router, stopped).await;
+                        serve_one(&builder, stream, tls, router, stopped).await;
                         drop(place);
                     });
                 }
@@ -103,6 +130,7 @@ fn builder() -> Builder<TokioExecutor> {
 async fn serve_one(
     builder: &Builder<TokioExecutor>,
     stream: TcpStream,
+    tls: Option<Tls>,
     router: Router,
     mut stopped: watch::Receiver<()>,
 ) {
@@ -110,15 +138,44 @@ async fn serve_one(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection kept Nagle's delay");
     }
-    // hyper has no deadline while it waits for the bytes that tell HTTP/1.1 from HTTP/2.
-    tokio::select! {
-        first = timeout(HEAD_TIME_MAX, stream.readable()) => {
-            if !matches!(first, Ok(Ok(()))) {
-                return;
+    let Some(tls) = tls else {
+        let spoken = is_spoken(async { stream.readable().await.is_ok() }, &mut stopped).await;
+        if spoken {
+            answer(builder, stream, router, stopped).await;
+        }
+        return;
+    };
+    let shaken = tokio::select! {
+        shaken = timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)) => shaken,
+        _ = stopped.changed() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let mut stream = BufReader::new(stream);
+            let first = async { stream.fill_buf().await.is_ok_and(|bytes| !bytes.is_empty()) };
+            if is_spoken(first, &mut stopped).await {
+                answer(builder, stream, router, stopped).await;
             }
         }
-        _ = stopped.changed() => return,
+        Ok(Err(error)) => debug!(%error, "a handshake failed"),
+        Err(_) => debug!("a handshake took longer than {HANDSHAKE_TIME_MAX:?}"),
     }
+}
+
+/// Whether the first byte came. hyper has no deadline while it waits for the bytes that tell HTTP/1.1 from HTTP/2.
+async fn is_spoken(first: impl Future<Output = bool>, stopped: &mut watch::Receiver<()>) -> bool {
+    tokio::select! {
+        first = timeout(HEAD_TIME_MAX, first) => first.unwrap_or(false),
+        _ = stopped.changed() => false,
+    }
+}
+
+async fn answer(
+    builder: &Builder<TokioExecutor>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
     let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

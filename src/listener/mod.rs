@@ -1,6 +1,7 @@
 //! What all listeners share: connections with deadlines, a bound on the work let in, the tenant of a request.
 //!
-//! The parts: `connections` accepts and drains, `slots` bounds the requests at work, `tenant` reads whose request it is.
+//! The parts: `connections` accepts and drains, `slots` bounds the requests at work, `tenant` reads whose request it is, `tls` has the
+//! certificates.
 
 use std::panic::AssertUnwindSafe;
 
@@ -14,10 +15,12 @@ use crate::failure::Failure;
 mod connections;
 mod slots;
 mod tenant;
+mod tls;
 
-pub use connections::serve;
+pub use connections::{Listener, serve};
 pub use slots::Slots;
 pub use tenant::{TENANT_HEADER, tenant, tenants};
+pub use tls::{Clients, Tls, TlsError, TlsFiles, Version};
 
 /// Whether a request is a gRPC call.
 pub fn is_grpc(headers: &HeaderMap) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! In: `decode` walks an `ExportTraceServiceRequest` once, from its bytes straight into `columns::Spans`; a body of
 //! OTLP/JSON is first told in protobuf by `transcode`. Out: `encode_trace` gives `TracesData`, `pieces_json` Tempo's
-//! JSON form of it.
+//! JSON form of it. `build` makes requests for the rooms that translate other protocols into OTLP.
 //!
 //! What came in comes back. What the columns can hold is typed and can be queried; what they cannot hold exactly (fields
 //! that we do not know, attributes of an unusual shape) is kept as raw protobuf fields in the `unknown` bytes of the span,
@@ -10,6 +10,7 @@
 //! fields win and joins messages that come twice, so a field may be both typed and in `unknown`.
 
 mod attribute;
+pub mod build;
 mod decode;
 mod encode;
 mod error;

@@ -96,6 +96,13 @@ pub(super) struct Held {
     share: Share,
 }
 
+impl Held {
+    /// Takes as much of the budget again, for what the body is translated into.
+    pub(super) fn cover_twice(&mut self) -> Result<(), Failure> {
+        self.share.cover(self.share.kib.saturating_mul(2 * 1024))
+    }
+}
+
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
         let kib = bytes.div_ceil(1024).min(Semaphore::MAX_PERMITS);

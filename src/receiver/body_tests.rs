@@ -70,6 +70,10 @@ async fn without_room_in_the_budget_the_sender_comes_back_later() {
     assert_eq!(failure.kind, Kind::Busy { retry_after: RETRY_AFTER });
     assert_eq!(failure.message, "the requests at work hold 4096 bytes (bytes_in_flight_max)");
     drop(first);
-    assert!(read(Body::from(vec![0; 3000]), 4096, &budget).await.is_ok());
+    let mut again = read(Body::from(vec![0; 2000]), 4096, &budget).await.unwrap();
+    again.cover_twice().unwrap();
+    assert_eq!(budget.free_kib.available_permits(), 0);
+    assert_eq!(again.cover_twice().unwrap_err().kind, failure.kind);
+    drop(again);
     assert_eq!(budget.free_kib.available_permits(), 4);
 }

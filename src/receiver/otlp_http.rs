@@ -8,9 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use prost::Message;
 use serde_json::json;
 
-use super::body;
-use super::encoding::{self, Encoding};
-use super::{Door, DoorState};
+use super::{Door, DoorState, retry_after};
 use crate::distributor::Pushed;
 use crate::failure::Failure;
 use crate::listener::on_cpu;
@@ -122,18 +120,13 @@ pub(super) async fn export(State(door): DoorState, request: Request) -> Response
 }
 
 async fn take_in(door: &Door, form: Form, request: Request) -> Result<Pushed, Failure> {
-    let (tenant, _place) = door.enter(request.headers())?;
-    let encoding = Encoding::of(request.headers())?;
-    let raw = body::read(request.into_body(), door.body_bytes_max, &door.budget).await?;
-    let held = encoding::inflate(encoding, raw, door.body_bytes_max).await?;
+    let taken = door.take_body(request).await?;
+    let bytes = taken.held.bytes.clone();
     let spans = match form {
-        Form::Json if !held.bytes.is_empty() => {
-            let json = held.bytes.clone();
-            Bytes::from(on_cpu(move || transcode(&json)).await?)
-        }
-        Form::Json | Form::Protobuf => held.bytes.clone(),
+        Form::Json if !bytes.is_empty() => Bytes::from(on_cpu(move || transcode(&bytes)).await?),
+        Form::Json | Form::Protobuf => bytes,
     };
-    (door.push)(tenant, spans).await
+    (door.push)(taken.tenant, spans).await
 }
 
 /// OTLP JSON to the protobuf bytes of the same request.
@@ -152,11 +145,7 @@ fn refuse(form: Form, failure: &Failure) -> Response {
     let status = RpcStatus { code, message: message.clone() };
     let json = json!({"code": code, "message": message});
     let mut response = form.answer(kind.http_status(), &status, &json);
-    if let Some(after) = kind.retry_after() {
-        // Whole seconds, rounded up: zero would mean "at once".
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-    }
+    retry_after(*kind, response.headers_mut());
     response
 }
 
