@@ -5,6 +5,7 @@
 //! evaluated whole, and left out everywhere else: an answer does not depend on how spans were cut into blocks.
 
 mod ahead;
+mod dependencies;
 mod find;
 mod metrics;
 mod names;
@@ -15,6 +16,7 @@ mod tags;
 
 use std::ops::RangeInclusive;
 
+pub use dependencies::{Dependencies, Dependency};
 pub use find::FoundTrace;
 pub use metrics::Metrics;
 pub use search::Search;
