@@ -28,6 +28,7 @@ use crate::failure::{Failure, Kind};
 use crate::ingester::{self, Ingester};
 use crate::listener::{Listener, Tls, TlsFiles};
 use crate::querier::{self, Querier};
+use crate::query_apis;
 use crate::receiver::{self, Receivers};
 use crate::runtime::{Clock, Cpu, Drain, Task, blocking};
 use crate::store::Store;
@@ -79,7 +80,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let mut servers = Vec::new();
     for (listener, grpc) in api_listeners.into_iter().zip([config.stream_over_http_enabled, true]) {
         let api_config = api::Config { grpc, ..api_config(config) };
-        let router = api::router(api_config, app.api_parts(config));
+        let router = api::router_with(api_config, app.api_parts(config), query_apis::routes);
         let stop = ended.stop();
         let serve = async move {
             api::serve(listener, router, async move { stop.requested().await }).await;

@@ -87,6 +87,9 @@ pub mod receiver;
 /// Listeners that give answers out.
 pub mod api;
 
+/// What Jaeger's and Zipkin's clients ask, answered by the same engine.
+pub mod query_apis;
+
 // --- wiring
 
 /// `tempo.yaml`: each room's settings put together, checked as a whole.

@@ -11,8 +11,13 @@ mod bodies;
 #[path = "api/grpc.rs"]
 mod grpc;
 
+#[path = "api/jaeger_grpc.rs"]
+mod jaeger_grpc;
 #[path = "api/mcp.rs"]
 mod mcp;
+
+#[path = "api/other_shapes.rs"]
+mod other_shapes;
 
 #[path = "api/server.rs"]
 mod server;
@@ -340,13 +345,28 @@ fn traces_drilldown_gets_what_it_asks_for() {
 }
 
 #[test]
-fn grafana_gets_what_both_generations_of_its_data_source_ask_for() {
-    assert!(run(include_str!("api/grafana.yaml")) >= 20);
+fn jaeger_ui_gets_what_it_asks_for() {
+    run(include_str!("api/jaeger_ui.yaml"));
 }
 
 #[test]
-fn perses_gets_what_it_asks_for() {
-    assert!(run(include_str!("api/perses.yaml")) >= 2);
+fn a_trace_in_two_places_is_one_to_jaeger() {
+    run(include_str!("api/jaeger_split.yaml"));
+}
+
+#[test]
+fn grafanas_jaeger_data_source_gets_what_it_asks_for() {
+    run(include_str!("api/jaeger_grafana.yaml"));
+}
+
+#[test]
+fn kiali_gets_what_it_asks_for() {
+    assert!(run(include_str!("api/kiali.yaml")) >= 1);
+}
+
+#[test]
+fn zipkin_lens_and_grafana_get_what_they_ask_for() {
+    run(include_str!("api/zipkin.yaml"));
 }
 
 #[test]

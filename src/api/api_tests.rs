@@ -243,7 +243,7 @@ async fn metrics_queries_over_nothing_are_answered() {
 async fn a_grpc_call_of_nothing_is_unimplemented() {
     let router = router(Config::default(), parts());
     let headers = [("content-type", "application/grpc")];
-    let answer = ask(router, "POST", "/tempopb.StreamingQuerier/Search", &headers).await;
+    let answer = ask(router, "POST", "/tempopb.StreamingQuerier/Nothing", &headers).await;
     assert_eq!((answer.status, &answer.headers["grpc-status"]), (200, &"12".parse().unwrap()));
 }
 

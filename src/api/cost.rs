@@ -43,7 +43,7 @@ fn headers(cost: &Cost) -> [(&'static str, u64); 7] {
 }
 
 /// Adds what the answer cost, as headers.
-pub(super) fn with_cost(mut response: Response, cost: &Cost) -> Response {
+pub(crate) fn with_cost(mut response: Response, cost: &Cost) -> Response {
     for (name, value) in headers(cost) {
         let name = HeaderName::from_static(name);
         response.headers_mut().insert(name, HeaderValue::from(value));
@@ -98,7 +98,8 @@ pub(super) async fn measured(
     let longest = api.config.log_queries_longer_than;
     if longest > Duration::ZERO && took > longest {
         let params = Params::of(&uri);
-        let query = params.get("query").or_else(|| params.get("q")).unwrap_or_default();
+        let named = params.get("q").or_else(|| params.get("query"));
+        let query = named.or_else(|| uri.query()).unwrap_or_default();
         let of = |name: &str| {
             let value = response.headers().get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or("-").to_owned()

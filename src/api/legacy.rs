@@ -63,7 +63,7 @@ fn condition(key: &str, value: Option<&str>) -> Result<String, Failure> {
 }
 
 /// A number or truth value in TraceQL, if the text is one.
-fn typed(value: &str) -> Option<String> {
+pub(crate) fn typed(value: &str) -> Option<String> {
     if matches!(value, "true" | "false") {
         return Some(value.to_owned());
     }
@@ -75,7 +75,7 @@ fn typed(value: &str) -> Option<String> {
 }
 
 /// An unscoped attribute, in quotes if its name needs them.
-pub(super) fn attribute(key: &str) -> String {
+pub(crate) fn attribute(key: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     if !key.is_empty() && key.chars().all(plain) {
         return format!(".{key}");
@@ -84,7 +84,7 @@ pub(super) fn attribute(key: &str) -> String {
 }
 
 /// A text in TraceQL's quotes.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

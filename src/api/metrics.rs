@@ -252,8 +252,7 @@ pub(super) fn instant_request(
 }
 
 fn query_text(params: &Params, config: &Config) -> Result<String, Failure> {
-    // As Tempo, which looks at this one first.
-    let query = params.get("query").or_else(|| params.get("q"));
+    let query = params.get("q").or_else(|| params.get("query"));
     let query =
         query.ok_or_else(|| Failure::invalid("a metrics query is required: q is missing"))?;
     params::check_query_size(query, config)?;

@@ -18,9 +18,12 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode, header, request};
 use tokio::sync::OwnedSemaphorePermit;
 
+pub(crate) use self::cost::with_cost;
 use self::format::Form;
+pub(crate) use self::legacy::{attribute, quoted, typed};
 pub use self::metrics::MetricsLimits;
-use self::params::Params;
+pub(crate) use self::params::Params;
+pub(crate) use self::times::{flexible, go_duration};
 use crate::failure::{Failure, Kind};
 use crate::listener::{self, Slots};
 use crate::querier::Querier;
@@ -138,10 +141,11 @@ pub struct Parts {
     pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// What a handler needs.
-struct Api {
-    config: Config,
-    parts: Parts,
+/// What answers questions, for this room and for those below it that speak other clients' languages: its bounds hold for all
+/// of them together.
+pub struct Api {
+    pub(crate) config: Config,
+    pub(crate) parts: Parts,
     slots: Slots,
 }
 
@@ -173,21 +177,22 @@ impl IntoResponse for Refused {
     }
 }
 
-/// A question that was let in.
-struct Call {
-    tenants: Vec<TenantId>,
-    params: Params,
+/// A question that was let in. It holds its place among those at work as long as it lives.
+pub(crate) struct Call {
+    pub(crate) tenants: Vec<TenantId>,
+    pub(crate) params: Params,
     form: Form,
     _place: OwnedSemaphorePermit,
 }
 
 impl Api {
     /// Reads what all questions have: tenants, parameters, the wanted form; and takes a place among the questions at work.
-    fn enter(&self, request: &request::Parts) -> Result<Call, Failure> {
+    pub(crate) fn enter(&self, request: &request::Parts) -> Result<Call, Failure> {
         self.admit(&request.headers, Params::of(&request.uri))
     }
 
-    fn admit(&self, headers: &HeaderMap, params: Params) -> Result<Call, Failure> {
+    /// As [`Api::enter`], with parameters from elsewhere.
+    pub(crate) fn admit(&self, headers: &HeaderMap, params: Params) -> Result<Call, Failure> {
         (self.parts.answers)()?;
         let tenants = listener::tenants(headers, self.config.multitenancy)?;
         if tenants.len() > 1 && !self.config.multi_tenant_queries_enabled {
@@ -197,7 +202,8 @@ impl Api {
         Ok(Call { tenants, params, form, _place: self.slots.take()? })
     }
 
-    fn now(&self) -> u64 {
+    /// Unix nanoseconds.
+    pub(crate) fn now(&self) -> u64 {
         (self.parts.now)()
     }
 
@@ -206,7 +212,7 @@ impl Api {
     }
 
     /// Waits for an answer, but not for ever.
-    async fn within<T>(
+    pub(crate) async fn within<T>(
         &self,
         answer: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
@@ -219,6 +225,24 @@ impl Api {
 
 /// The table of routes.
 pub fn router(config: Config, parts: Parts) -> Router {
+    router_with(config, parts, |_| Others::default())
+}
+
+/// Routes of other rooms, which are measured, compressed and bounded as ours are.
+#[derive(Debug, Default)]
+pub struct Others {
+    /// Behind the same prefix as ours.
+    pub prefixed: Router,
+    /// At the root, where gRPC looks for its methods.
+    pub rooted: Router,
+}
+
+/// The table of routes, with others' beside it.
+pub fn router_with(
+    config: Config,
+    parts: Parts,
+    others: impl FnOnce(&Arc<Api>) -> Others,
+) -> Router {
     let api = Router::new()
         .route("/api/echo", any(status::echo))
         .route("/api/status/buildinfo", get(status::buildinfo))
@@ -233,10 +257,13 @@ pub fn router(config: Config, parts: Parts) -> Router {
         .route("/api/metrics/query", any(metrics::query))
         .route("/api/mcp", any(mcp::serve));
     let state = Arc::new(Api { slots: Slots::new(config.requests_max), config, parts });
-    let api = api.layer(from_fn_with_state(Arc::clone(&state), cost::measured));
+    let Others { prefixed, rooted } = others(&state);
+    let measured = || from_fn_with_state(Arc::clone(&state), cost::measured);
+    let api = api.with_state(Arc::clone(&state)).merge(prefixed).layer(measured());
     let prefix = state.config.http_api_prefix.trim_matches('/');
     let api = if prefix.is_empty() { api } else { Router::new().nest(&format!("/{prefix}"), api) };
-    api.route("/ready", any(status::ready))
+    let own = Router::new()
+        .route("/ready", any(status::ready))
         .route("/metrics", get(status::metrics))
         .route("/flush", get(status::flush).post(status::flush))
         .route("/status", get(status::status))
@@ -247,10 +274,16 @@ pub fn router(config: Config, parts: Parts) -> Router {
         .route("/status/runtime_config", get(status::runtime_config))
         .route("/status/overrides", get(status::overrides))
         .route("/status/overrides/{tenant}", get(status::overrides_of))
+        .with_state(Arc::clone(&state));
+    let grpc = if state.config.grpc {
+        grpc::router(Arc::clone(&state)).merge(rooted.layer(measured()))
+    } else {
+        Router::new()
+    };
+    api.merge(own)
         .fallback(not_found)
         .layer(from_fn(compress::gzip))
-        .with_state(Arc::clone(&state))
-        .merge(if state.config.grpc { grpc::router(state) } else { Router::new() })
+        .merge(grpc)
         .layer(from_fn(catch_panics))
 }
 

@@ -21,10 +21,10 @@ const SEARCH_PARAMS: [&str; 6] =
 
 /// The parameters of a query string. Of several with one name the first counts; an empty one counts as missing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    pub(super) fn of(uri: &Uri) -> Self {
+    pub(crate) fn of(uri: &Uri) -> Self {
         // Nothing that a query string can hold is refused: what is not UTF-8 is replaced.
         Self(Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default())
     }
@@ -35,9 +35,15 @@ impl Params {
         Self(pairs.map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a parameter that may come several times, without empty ones.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.0.iter().filter(move |(key, value)| key == name && !value.is_empty());
+        named.map(|(_, value)| value.as_str())
     }
 
     /// A count that is ignored where it is not one.

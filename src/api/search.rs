@@ -65,8 +65,7 @@ fn response_of(answer: SearchAnswer, padded: bool) -> SearchResponse {
 
 /// As it is told.
 pub(super) fn metadata_of(trace: TraceMatch, padded: bool) -> TraceSearchMetadata {
-    let TraceMatch { id, start, duration, root_service, root_name, services, spansets, rank: _ } =
-        trace;
+    let TraceMatch { id, start, duration, root_service, root_name, services, spansets, .. } = trace;
     // Grafana stumbles over a span set without spans.
     let with_spans = spansets.into_iter().filter(|spanset| !spanset.spans.is_empty());
     let span_sets: Vec<SpanSet> = with_spans.map(span_set_of).collect();

@@ -36,6 +36,7 @@ fn answer() -> SearchAnswer {
         root_name: "GET /checkout?a&b".to_owned(),
         services: vec![count("web", 3, 0), count("cart", 7, 2)],
         spansets: vec![without_spans, matching],
+        orphans: None,
         rank: Rank::default(),
     };
     let rootless = TraceMatch {
@@ -46,6 +47,7 @@ fn answer() -> SearchAnswer {
         root_name: String::new(),
         services: vec![],
         spansets: vec![],
+        orphans: None,
         rank: Rank::default(),
     };
     let cost = Cost {

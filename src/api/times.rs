@@ -6,7 +6,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Reads a time in any of Tempo's forms: whole seconds (up to ten digits), whole nanoseconds (more), seconds with a fraction
 /// (rounded to milliseconds), or RFC 3339. Gives unix nanoseconds. `None` if it is none of them, or out of range.
-pub(super) fn flexible(text: &str) -> Option<u64> {
+pub(crate) fn flexible(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         let number = text.parse::<u64>().ok()?;
         return if text.len() <= 10 { number.checked_mul(NANOS_PER_SECOND) } else { Some(number) };
@@ -75,7 +75,7 @@ pub(super) fn since(text: &str) -> Option<Duration> {
 }
 
 /// Reads a duration as Go writes it: `1.5s`, `1h2m`, `100ms`, `20us`; or `0`. Not negative.
-pub(super) fn go_duration(text: &str) -> Option<Duration> {
+pub(crate) fn go_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

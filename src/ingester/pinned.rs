@@ -98,6 +98,11 @@ impl Pin {
         self.live.groups().traces.iter().map(|group| group.id).collect()
     }
 
+    /// The latest end of a live span, Unix nanoseconds. CPU work, when a pin is first asked.
+    pub fn newest_live(&self) -> Option<u64> {
+        self.live.groups().traces.iter().map(|group| group.end).max()
+    }
+
     /// The live chunks, and the rows of a trace in them. CPU work, when a pin is first asked.
     pub fn live_rows(&self, id: TraceId) -> Vec<RowRef> {
         self.live.groups().find(id).map_or_else(Vec::new, |group| group.rows.clone())

@@ -21,6 +21,8 @@ pub enum JsonStyle {
     V1,
     /// `resourceSpans`: the value of `trace` in the body of `/api/v2/traces/{id}`.
     V2,
+    /// OTLP/JSON: as the second, with ids in hex and enums as numbers.
+    Otlp,
 }
 
 /// A trace as one JSON object: `{"batches":[…]}` or `{"resourceSpans":[…]}`, `{}` without pieces. The pieces are those of
@@ -35,7 +37,7 @@ pub fn pieces_json<E>(
 ) -> impl Iterator<Item = Result<Vec<u8>, E>> {
     let message: &'static Message = match style {
         JsonStyle::V1 => &BATCHES,
-        JsonStyle::V2 => &REQUEST,
+        JsonStyle::V2 | JsonStyle::Otlp => &REQUEST,
     };
     let mut pieces = pieces.peekable();
     let mut is_first = true;
@@ -48,7 +50,7 @@ pub fn pieces_json<E>(
         };
         let mut out = Vec::with_capacity(piece.len() * 2);
         let is_last = pieces.peek().is_none();
-        let printed = print_piece(&mut out, message, &piece, (was_first, is_last));
+        let printed = print_piece(&mut out, (message, style), &piece, (was_first, is_last));
         Some(printed.map(|()| out).map_err(&fails))
     })
 }
@@ -56,13 +58,13 @@ pub fn pieces_json<E>(
 /// The list of a piece, which goes on with that of the piece before unless it is the first, and is open unless it is the last.
 fn print_piece(
     out: &mut Vec<u8>,
-    message: &'static Message,
+    (message, style): (&'static Message, JsonStyle),
     piece: &[u8],
     (is_first, is_last): (bool, bool),
 ) -> Result<(), Error> {
     let of_wire = |error| Error::Wire { place: Place::default(), error };
     let begin = out.len();
-    print_message(out, message, piece, 0).map_err(of_wire)?;
+    print_message(out, message, piece, At { style, depth: 0 }).map_err(of_wire)?;
     if !is_first {
         // `{"batches":[` of this piece is a comma in the whole.
         let opening = out.iter().position(|byte| *byte == b'[').map_or(0, |place| place + 1);
@@ -77,13 +79,26 @@ fn print_piece(
 /// Two messages for each level of a value, and what is around it.
 const PRINT_DEPTH_MAX: usize = 2 * DEPTH_MAX + 10;
 
+/// How deep in the whole a message stands, and how all of it is printed.
+#[derive(Clone, Copy)]
+struct At {
+    style: JsonStyle,
+    depth: usize,
+}
+
+impl At {
+    fn below(self) -> Self {
+        Self { depth: self.depth + 1, ..self }
+    }
+}
+
 fn print_message(
     out: &mut Vec<u8>,
     message: &'static Message,
     bytes: &[u8],
-    depth: usize,
+    at: At,
 ) -> Result<(), WireError> {
-    if depth > PRINT_DEPTH_MAX {
+    if at.depth > PRINT_DEPTH_MAX {
         return Err(WireError::TooDeep);
     }
     out.push(b'{');
@@ -96,11 +111,11 @@ fn print_message(
         }
         if let Some((def, field)) = last {
             print_name(out, def, begin);
-            print_value(out, def, field, depth)?;
+            print_value(out, def, field, at)?;
         }
     } else {
         for def in message.fields.iter().filter(|def| def.printed) {
-            print_field(out, def, bytes, (begin, depth))?;
+            print_field(out, def, bytes, (begin, at))?;
         }
     }
     out.push(b'}');
@@ -112,10 +127,10 @@ fn print_field(
     out: &mut Vec<u8>,
     def: &'static FieldDef,
     bytes: &[u8],
-    (begin, depth): (usize, usize),
+    (begin, at): (usize, At),
 ) -> Result<(), WireError> {
     if def.repeated {
-        return print_list(out, def, bytes, (begin, depth));
+        return print_list(out, def, bytes, (begin, at));
     }
     let mut last: Option<Field<'_>> = None;
     let mut joined: Option<Cow<'_, [u8]>> = None;
@@ -134,12 +149,12 @@ fn print_field(
     }
     if let (Kind::Message(message), Some(joined)) = (def.kind, joined) {
         print_name(out, def, begin);
-        return print_message(out, message, &joined, depth + 1);
+        return print_message(out, message, &joined, at.below());
     }
     match last {
         Some(field) if !is_zero(def, field)? => {
             print_name(out, def, begin);
-            print_value(out, def, field, depth)
+            print_value(out, def, field, at)
         }
         _ => Ok(()),
     }
@@ -149,7 +164,7 @@ fn print_list(
     out: &mut Vec<u8>,
     def: &'static FieldDef,
     bytes: &[u8],
-    (begin, depth): (usize, usize),
+    (begin, at): (usize, At),
 ) -> Result<(), WireError> {
     let mut any = false;
     for field in Fields::of(bytes) {
@@ -164,7 +179,7 @@ fn print_list(
             out.push(b'[');
             any = true;
         }
-        print_value(out, def, field, depth)?;
+        print_value(out, def, field, at)?;
     }
     if any {
         out.push(b']');
@@ -196,11 +211,14 @@ fn print_value(
     out: &mut Vec<u8>,
     def: &'static FieldDef,
     field: Field<'_>,
-    depth: usize,
+    at: At,
 ) -> Result<(), WireError> {
     match def.kind {
-        Kind::Message(message) => print_message(out, message, field.bytes()?, depth + 1)?,
+        Kind::Message(message) => print_message(out, message, field.bytes()?, at.below())?,
         Kind::Text => print_text(out, &String::from_utf8_lossy(field.bytes()?)),
+        Kind::Id if at.style == JsonStyle::Otlp => {
+            print(out, format_args!("\"{}\"", const_hex::encode(field.bytes()?)));
+        }
         Kind::Id | Kind::Bytes => {
             print(out, format_args!("\"{}\"", STANDARD.encode(field.bytes()?)));
         }
@@ -213,8 +231,8 @@ fn print_value(
         Kind::Enum(names) => {
             let number = field.varint32()?.cast_signed();
             match usize::try_from(number).ok().and_then(|index| names.get(index)) {
-                Some(name) => print(out, format_args!("\"{name}\"")),
-                None => print(out, format_args!("{number}")),
+                Some(name) if at.style != JsonStyle::Otlp => print(out, format_args!("\"{name}\"")),
+                _ => print(out, format_args!("{number}")),
             }
         }
     }
@@ -330,7 +348,18 @@ mod tests {
             + r#"{"scopeSpans":[{"scope":{},"spans":["#
             + r#"{"traceId":"AAAAAAABI0VniavN7wAAAA==","spanId":"qrvM3e7/ABI=","kind":9,"status":{}}]}]}]}"#;
         assert_eq!(printed(body, JsonStyle::V1), expected);
-        assert_eq!(printed(body, JsonStyle::V2), expected.replacen("batches", "resourceSpans", 1));
+        let second = expected.replacen("batches", "resourceSpans", 1);
+        assert_eq!(printed(body, JsonStyle::V2), second);
+        let otlp = [
+            ("\"AAAAAAABI0VniavN7wAAAA==\"", "\"00000000000123456789abcdef000000\""),
+            ("\"qrvM3e7/ABE=\"", "\"aabbccddeeff0011\""),
+            ("\"qrvM3e7/ABI=\"", "\"aabbccddeeff0012\""),
+            ("\"ESIzRFVmd4g=\"", "\"1122334455667788\""),
+            ("\"SPAN_KIND_SERVER\"", "2"),
+            ("\"STATUS_CODE_ERROR\"", "2"),
+        ];
+        let otlp = otlp.iter().fold(second, |text, (tempo, otlp)| text.replace(tempo, otlp));
+        assert_eq!(printed(body, JsonStyle::Otlp), otlp);
         assert_eq!(printed("{}", JsonStyle::V2), "{}");
     }
 

@@ -5,6 +5,7 @@
 //! evaluated whole, and left out everywhere else: an answer does not depend on how spans were cut into blocks.
 
 mod ahead;
+mod dependencies;
 mod find;
 mod found;
 mod metrics;
@@ -16,6 +17,7 @@ mod tags;
 
 use std::ops::RangeInclusive;
 
+pub use dependencies::{Dependencies, Dependency};
 pub use found::FoundTrace;
 pub use metrics::Metrics;
 pub use search::Search;

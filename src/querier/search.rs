@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::ahead::Ahead;
 use super::sources::{Folds, Job, Sources};
 use super::{Cost, Progress, Querier, SearchAnswer, SearchRequest, refused};
-use crate::columns::Batch;
+use crate::columns::{Batch, SpanColumn};
 use crate::failure::Failure;
 use crate::manifest::BlockEntry;
 use crate::scan::{Scan, ScanCost, then};
@@ -108,15 +108,35 @@ impl Querier {
         self.finish_search(tenants, &Self::begin_search(request)?).await
     }
 
+    /// As [`Querier::search`], and of the traces found it is known how many spans lack their parents.
+    ///
+    /// # Errors
+    /// As [`Querier::search`].
+    pub async fn summaries(
+        &self,
+        tenants: &[TenantId],
+        request: SearchRequest,
+    ) -> Result<SearchAnswer, Failure> {
+        self.finish_search(tenants, &Self::begin_with(request, [SpanColumn::Tops])?).await
+    }
+
     /// A search that can be watched while [`Querier::finish_search`] is at work.
     ///
     /// # Errors
     /// [`crate::failure::Kind::Invalid`] for a query that is refused.
     pub fn begin_search(request: SearchRequest) -> Result<Search, Failure> {
+        Self::begin_with(request, [])
+    }
+
+    /// A search that reads these columns too.
+    fn begin_with<const N: usize>(
+        request: SearchRequest,
+        columns: [SpanColumn; N],
+    ) -> Result<Search, Failure> {
         let query = compile(&request.query).map_err(|error| refused(&error))?;
         let scan = Scan {
             window: request.window.clone(),
-            projection: query.projection().clone(),
+            projection: query.projection().clone().with(columns),
             need: query.need(),
         };
         let limit = query.limit().map_or(request.limit, |own| own.min(request.limit));

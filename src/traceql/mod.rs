@@ -86,6 +86,8 @@ pub struct TraceMatch {
     /// Empty without a root.
     pub root_name: String,
     pub services: Vec<ServiceCount>,
+    /// Spans whose parent is not in the trace; `None` if the column `Tops` was not read.
+    pub orphans: Option<u32>,
     /// Never empty.
     pub spansets: Vec<SpansetMatch>,
     /// Where it stands if the query orders its answer.

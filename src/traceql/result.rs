@@ -8,6 +8,7 @@ use super::rows::{Place, Rows};
 use super::spansets::Spanset;
 use super::value::Val;
 use super::{ServiceCount, SpanMatch, SpansetMatch, TraceMatch};
+use crate::columns::{Batch, Top};
 use crate::trace::Value;
 
 /// Tells a trace with its spansets, each cut to `spans_max` spans (0: all).
@@ -33,12 +34,19 @@ pub(super) fn trace_match(
         root_service: traces.root_service(trace).to_owned(),
         root_name: traces.root_name(trace).to_owned(),
         services: traces.services(trace).iter().map(service).collect(),
+        orphans: orphans(rows.batch, trace),
         rank,
         spansets: spansets
             .into_iter()
             .map(|spanset| spanset_match(rows, plan, spanset, spans_max))
             .collect(),
     }
+}
+
+fn orphans(batch: &Batch, trace: usize) -> Option<u32> {
+    let tops = batch.tree.top.get(batch.traces.rows(trace))?;
+    let is_orphan = |top: &u8| *top == Top::ParentMissing as u8;
+    Some(tops.iter().map(|top| u32::from(is_orphan(top))).sum())
 }
 
 /// Puts the spansets of a trace in the order that is asked for, and says where the trace stands.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::other_shapes;
+
 /// What an answer must look like, whatever it says.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,6 +21,12 @@ pub(crate) enum Shape {
     Heatmap,
     /// Series of `compare()`: a side, and one attribute by its full name.
     Comparison,
+    /// Traces in Jaeger's older form.
+    Jaeger,
+    /// The list of found traces of Jaeger UI.
+    Summaries,
+    /// Traces as lists of Zipkin's spans.
+    Zipkin,
 }
 
 #[derive(Deserialize)]
@@ -148,6 +156,9 @@ pub(crate) fn wrong(shape: Shape, body: &[u8]) -> Vec<String> {
         Shape::Series | Shape::Heatmap | Shape::Comparison => {
             serde_json::from_slice(body).map(|range| of_range(shape, &range))
         }
+        Shape::Jaeger => Ok(other_shapes::of_jaeger(body)),
+        Shape::Summaries => Ok(other_shapes::of_summaries(body)),
+        Shape::Zipkin => Ok(other_shapes::of_zipkin(body)),
     };
     checked.unwrap_or_else(|error| vec![error.to_string()])
 }

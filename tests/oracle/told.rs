@@ -42,7 +42,7 @@ pub(crate) fn told_match(found: &traceql::TraceMatch, told: Spans) -> String {
         root_name,
         services,
         spansets,
-        rank: _,
+        ..
     } = found;
     let services: BTreeMap<String, (u32, u32)> =
         services.iter().map(|one| (one.service.clone(), (one.spans, one.errors))).collect();

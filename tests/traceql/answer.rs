@@ -91,8 +91,7 @@ pub(crate) fn is_right(expected: &[String], found: &[String]) -> bool {
 
 /// A line for each spanset, with `traces` one for the trace before them.
 fn trace(found: &TraceMatch, ask: &Ask) -> Vec<String> {
-    let TraceMatch { id, start, duration, root_service, root_name, services, spansets, rank: _ } =
-        found;
+    let TraceMatch { id, start, duration, root_service, root_name, services, spansets, .. } = found;
     let id = short(*id);
     let mut lines = Vec::new();
     if ask.traces {
