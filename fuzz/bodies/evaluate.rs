@@ -190,8 +190,10 @@ fn asked(
 
 /// An answer without the order of traces; NaN is equal to itself.
 fn words(answer: &Result<Vec<TraceMatch>, EvalError>) -> Vec<String> {
+    // What a column tells beside the query is there where the column is.
+    let told = |found: &TraceMatch| format!("{:?}", TraceMatch { orphans: None, ..found.clone() });
     let mut words = match answer {
-        Ok(found) => found.iter().map(|found| format!("{found:?}")).collect(),
+        Ok(found) => found.iter().map(told).collect(),
         Err(error) => vec![error.to_string()],
     };
     words.sort_unstable();
