@@ -345,6 +345,16 @@ fn traces_drilldown_gets_what_it_asks_for() {
 }
 
 #[test]
+fn grafana_gets_what_both_generations_of_its_data_source_ask_for() {
+    assert!(run(include_str!("api/grafana.yaml")) >= 20);
+}
+
+#[test]
+fn perses_gets_what_it_asks_for() {
+    assert!(run(include_str!("api/perses.yaml")) >= 2);
+}
+
+#[test]
 fn jaeger_ui_gets_what_it_asks_for() {
     run(include_str!("api/jaeger_ui.yaml"));
 }

@@ -98,7 +98,7 @@ pub(super) async fn measured(
     let longest = api.config.log_queries_longer_than;
     if longest > Duration::ZERO && took > longest {
         let params = Params::of(&uri);
-        let named = params.get("q").or_else(|| params.get("query"));
+        let named = params.get("query").or_else(|| params.get("q"));
         let query = named.or_else(|| uri.query()).unwrap_or_default();
         let of = |name: &str| {
             let value = response.headers().get(name).and_then(|value| value.to_str().ok());

@@ -252,7 +252,8 @@ pub(super) fn instant_request(
 }
 
 fn query_text(params: &Params, config: &Config) -> Result<String, Failure> {
-    let query = params.get("q").or_else(|| params.get("query"));
+    // As Tempo, which looks at this one first.
+    let query = params.get("query").or_else(|| params.get("q"));
     let query =
         query.ok_or_else(|| Failure::invalid("a metrics query is required: q is missing"))?;
     params::check_query_size(query, config)?;
