@@ -142,7 +142,7 @@ impl Compactor {
         for tenant in self.ingester.tenants() {
             let done = self.look_after(&tenant).await;
             let swept = match (done, is_sweep) {
-                (Ok(()), true) => self.sweep(&tenant, self.config.grace).await.map(|blocks| {
+                (Ok(()), true) => self.sweep(&tenant).await.map(|blocks| {
                     self.metrics.swept_blocks.inc_by(blocks);
                 }),
                 (done, _) => done,

@@ -16,9 +16,13 @@ const FOLDERS_MAX: usize = 1000;
 impl Compactor {
     /// Deletes old manifests, and the objects of blocks that no manifest names any more. How many blocks those were.
     ///
-    /// A block may go when no manifest of the last `grace` has it, so that whoever reads by one of those finds it, and when none
+    /// A block may go when no manifest of the last [`Config::grace`](super::Config::grace) has it, so that whoever reads by one of those finds it, and when none
     /// can name it any more: the fence forbids that for ids that are older than `grace`.
-    pub(super) async fn sweep(&self, tenant: &TenantId, grace: Duration) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// The bucket's. What was deleted before stays deleted.
+    pub async fn sweep(&self, tenant: &TenantId) -> Result<u64, Error> {
+        let grace = self.config.grace;
         let manifests = self.ingester.manifests(tenant).await?;
         let now = UNIX_EPOCH + Duration::from_nanos(self.clock.now_unix_nano());
         manifests.sweep(now, grace).await?;

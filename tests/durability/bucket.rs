@@ -1,9 +1,11 @@
 //! A bucket in memory whose requests fail when a test says so. Several processes, one after the other, see the same objects.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::{
@@ -12,6 +14,7 @@ use object_store::{
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use vivace::runtime::Clock;
 use vivace::store::{Path, Retry, Store};
 
 /// Attempts of the store: two failures in a row are told to the caller.
@@ -69,12 +72,35 @@ impl Weather {
 pub(crate) struct Bucket {
     objects: Arc<InMemory>,
     weather: Mutex<Weather>,
+    clock: Option<Clock>,
+    /// When objects were written, by that clock.
+    written: Arc<Written>,
 }
+
+/// Unix nanoseconds by object; what outlives a process.
+pub(crate) type Written = Mutex<HashMap<Path, u64>>;
 
 impl Bucket {
     pub(crate) fn over(objects: &Arc<InMemory>) -> (Arc<Self>, Store) {
-        let bucket =
-            Arc::new(Self { objects: Arc::clone(objects), weather: Mutex::new(Weather::Fine) });
+        Self::opened(objects, None, Arc::default())
+    }
+
+    /// With the time of a simulated clock on its objects.
+    pub(crate) fn at(
+        objects: &Arc<InMemory>,
+        clock: &Clock,
+        written: &Arc<Written>,
+    ) -> (Arc<Self>, Store) {
+        Self::opened(objects, Some(clock.clone()), Arc::clone(written))
+    }
+
+    fn opened(
+        objects: &Arc<InMemory>,
+        clock: Option<Clock>,
+        written: Arc<Written>,
+    ) -> (Arc<Self>, Store) {
+        let (objects, weather) = (Arc::clone(objects), Mutex::new(Weather::Fine));
+        let bucket = Arc::new(Self { objects, weather, clock, written });
         let retry = Retry {
             attempts_max: ATTEMPTS_MAX,
             backoff_initial: Duration::ZERO,
@@ -89,9 +115,23 @@ impl Bucket {
         std::mem::replace(&mut *self.weather.lock().unwrap(), weather)
     }
 
+    fn note(&self, location: &Path) {
+        if let Some(clock) = &self.clock {
+            self.written.lock().unwrap().insert(location.clone(), clock.now_unix_nano());
+        }
+    }
+
     fn fault(&self, is_put: bool) -> Option<Fault> {
         self.weather.lock().unwrap().fault(is_put)
     }
+}
+
+/// With the time of the clock that it was written by.
+fn dated(mut meta: ObjectMeta, written: &Written) -> ObjectMeta {
+    if let Some(at) = written.lock().unwrap().get(&meta.location) {
+        meta.last_modified = (UNIX_EPOCH + Duration::from_nanos(*at)).into();
+    }
+    meta
 }
 
 fn broken() -> object_store::Error {
@@ -113,10 +153,15 @@ impl ObjectStore for Bucket {
         opts: PutOptions,
     ) -> Result<PutResult> {
         match self.fault(true) {
-            None => self.objects.put_opts(location, payload, opts).await,
+            None => {
+                let put = self.objects.put_opts(location, payload, opts).await?;
+                self.note(location);
+                Ok(put)
+            }
             Some(Fault::Before) => Err(broken()),
             Some(Fault::After) => {
                 self.objects.put_opts(location, payload, opts).await?;
+                self.note(location);
                 Err(broken())
             }
         }
@@ -145,13 +190,20 @@ impl ObjectStore for Bucket {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.objects.list(prefix)
+        let written = Arc::clone(&self.written);
+        let dated = move |found: Result<ObjectMeta>| found.map(|meta| dated(meta, &written));
+        self.objects.list(prefix).map(dated).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         match self.fault(false) {
             Some(_) => Err(broken()),
-            None => self.objects.list_with_delimiter(prefix).await,
+            None => {
+                let mut listed = self.objects.list_with_delimiter(prefix).await?;
+                let objects = std::mem::take(&mut listed.objects).into_iter();
+                listed.objects = objects.map(|meta| dated(meta, &self.written)).collect();
+                Ok(listed)
+            }
         }
     }
 

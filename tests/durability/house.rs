@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use vivace::block::Blocks;
+use vivace::compactor::{self, Compactor};
 use vivace::distributor::{self, Distributor};
 use vivace::ingester::{self, Ingester, Parts};
 use vivace::querier::{self, Querier, SearchRequest};
@@ -26,10 +28,25 @@ const TRACES_ASKED: usize = 10;
 /// When simulated time begins: 2026-11-24.
 pub(crate) const BEGIN_UNIX_NANO: u64 = 1_795_478_400_000_000_000;
 
+/// Windows of some steps, blocks of some pushes. Readers follow the list of another process for [`GRACE`] at most.
+const COMPACTION: compactor::Config = compactor::Config {
+    window: Duration::from_secs(4),
+    settle_after: Duration::from_secs(1),
+    spans_max: 400,
+    cycle: Duration::from_secs(1),
+    retention: Duration::ZERO,
+    grace: GRACE,
+    sweep_cycle: Duration::from_secs(1),
+};
+
+/// More than the half minute after which the list of other processes is looked at.
+const GRACE: Duration = Duration::from_secs(40);
+
 pub(crate) struct House {
     pub(crate) ingester: Ingester,
     distributor: Distributor,
     querier: Querier,
+    pub(crate) compactor: Compactor,
 }
 
 pub(crate) fn cpu() -> Cpu {
@@ -51,17 +68,26 @@ impl House {
         let blocks = Blocks::new(store.clone(), cpu.clone(), 64 << 20);
         let ingester = Ingester::new(Parts {
             config,
-            store,
+            store: store.clone(),
             blocks: blocks.clone(),
             wal,
-            clock,
+            clock: clock.clone(),
             cpu: cpu.clone(),
             metrics: ingester::Metrics::default(),
+        });
+        let compactor = Compactor::new(compactor::Parts {
+            config: COMPACTION,
+            ingester: ingester.clone(),
+            store,
+            blocks: blocks.clone(),
+            cpu: cpu.clone(),
+            clock,
+            metrics: compactor::Metrics::default(),
         });
         let distributor =
             Distributor::new(ingester.clone(), cpu.clone(), distributor::Metrics::default());
         let querier = Querier::new(ingester.clone(), blocks, cpu, querier::Config::default());
-        Self { ingester, distributor, querier }
+        Self { ingester, distributor, querier, compactor }
     }
 
     /// Whether the push was acknowledged.
@@ -73,6 +99,12 @@ impl House {
             }
             Err(_) => false,
         }
+    }
+
+    /// Blocks that are made of others.
+    pub(crate) async fn joined_blocks(&self, tenant: &TenantId) -> usize {
+        let pin = self.ingester.pin(tenant).await.unwrap();
+        pin.manifest.blocks().iter().filter(|block| block.level > 0).count()
     }
 
     /// The spans of a tenant that a query finds.

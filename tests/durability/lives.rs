@@ -13,7 +13,7 @@ use vivace::runtime::{Clock, Cpu, Drain, Task};
 use vivace::tenant::TenantId;
 use vivace::wal::{self, SimulatedDisk};
 
-use super::bucket::{Bucket, Fault, Weather};
+use super::bucket::{Bucket, Fault, Weather, Written};
 use super::house::{BEGIN_UNIX_NANO, House, cpu, open_wal};
 use super::ledger::{Batch, Ledger};
 
@@ -22,11 +22,15 @@ const SEEDS: u64 = 24;
 
 const LIVES: u32 = 5;
 
+/// Between two looks at a round of compaction; one takes some milliseconds.
+const LOOK_EVERY: Duration = Duration::from_micros(50);
+
 /// What outlives the process.
 struct World {
     rng: StdRng,
     disk: SimulatedDisk,
     objects: Arc<InMemory>,
+    written: Arc<Written>,
     clock: Clock,
     cpu: Cpu,
     tenants: Vec<(TenantId, Ledger)>,
@@ -34,6 +38,8 @@ struct World {
     ingester: ingester::Config,
     /// The last requests, of which some come again; `None` where none does.
     again: Option<Vec<(usize, Batch)>>,
+    /// Joined blocks that were there at the end.
+    joined: usize,
 }
 
 impl World {
@@ -57,12 +63,14 @@ impl World {
             rng,
             disk,
             objects: Arc::default(),
+            written: Arc::default(),
             clock: Clock::simulated(BEGIN_UNIX_NANO),
             cpu,
             tenants: vec![tenant("a"), tenant("b")],
             wal,
             ingester,
             again,
+            joined: 0,
         }
     }
 
@@ -88,7 +96,7 @@ impl World {
     }
 
     async fn start(&self) -> Result<(House, Arc<Bucket>), String> {
-        let (bucket, store) = Bucket::over(&self.objects);
+        let (bucket, store) = Bucket::at(&self.objects, &self.clock, &self.written);
         let wal = open_wal(&self.disk, &self.wal).map_err(|e| e.to_string())?;
         let (clock, cpu) = (self.clock.clone(), self.cpu.clone());
         let house = House::new(self.ingester.clone(), store, wal, clock, cpu);
@@ -121,9 +129,10 @@ impl World {
         let drain = Drain::new();
         let (ingester, stop) = (house.ingester.clone(), drain.stop());
         let _keeper = Task::spawn("ingester", async move { ingester.run(stop).await });
+        let other = self.other_process();
         for _ in 0..self.rng.random_range(1..20) {
             bucket.set(weather);
-            self.step(house).await;
+            self.step(house, &other).await;
             // Questions need a bucket that answers.
             weather = bucket.set(Weather::Fine);
             if self.rng.random_ratio(1, 6) {
@@ -133,8 +142,31 @@ impl World {
         Ok(())
     }
 
-    async fn step(&mut self, house: &House) {
-        match self.rng.random_range(0..10) {
+    /// Another process on the same bucket, which takes nothing in and compacts.
+    fn other_process(&self) -> House {
+        let (_, store) = Bucket::at(&self.objects, &self.clock, &self.written);
+        let wal = open_wal(&SimulatedDisk::new(), &self.wal).unwrap();
+        House::new(self.ingester.clone(), store, wal, self.clock.clone(), self.cpu.clone())
+    }
+
+    async fn step(&mut self, house: &House, other: &House) {
+        match self.rng.random_range(0..14) {
+            10 => {
+                let compactor = if self.rng.random() { house } else { other };
+                self.compact(compactor, u32::MAX).await;
+            }
+            11 => {
+                let polls = self.rng.random_range(0..200);
+                self.compact(house, polls).await;
+            }
+            12 => {
+                let polls = self.rng.random_range(0..400);
+                self.compact(other, polls).await;
+            }
+            13 => {
+                let sweeper = if self.rng.random() { house } else { other };
+                self.sweep(sweeper).await;
+            }
             0 => drop(house.ingester.flush().await),
             1 => self.flush_and_go(house).await,
             2..=4 => {
@@ -145,6 +177,28 @@ impl World {
             }
             5 => self.push_again(house).await,
             _ => self.push_some(house).await,
+        }
+    }
+
+    /// A round of compaction that may be broken off after so many looks.
+    async fn compact(&mut self, house: &House, polls: u32) {
+        for (tenant, _) in &self.tenants {
+            let mut round = Box::pin(house.compactor.look_after(tenant));
+            for _ in 0..polls {
+                if poll!(&mut round).is_ready() {
+                    break;
+                }
+                // The threads that decode and encode need real time.
+                std::thread::sleep(LOOK_EVERY);
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn sweep(&self, house: &House) {
+        for (tenant, _) in &self.tenants {
+            // A bucket that fails is tried again by the next one.
+            drop(house.compactor.sweep(tenant).await);
         }
     }
 
@@ -209,6 +263,7 @@ impl World {
         let (house, _bucket) = self.start().await?;
         self.check(&house, false).await?;
         for (tenant, ledger) in &self.tenants {
+            self.joined += house.joined_blocks(tenant).await;
             let found = house.check(tenant, ledger).await?;
             let (found, stored) =
                 (found.values().map(Vec::len).sum::<usize>(), house.stored_spans(tenant).await);
@@ -226,13 +281,15 @@ fn seeds() -> u64 {
 
 #[tokio::test]
 async fn acknowledged_spans_survive_any_crash_once() {
-    let cpu = cpu();
+    let (cpu, mut joined) = (cpu(), 0);
     for seed in 0..seeds() {
         let mut world = World::new(seed, SimulatedDisk::new(), cpu.clone());
         if let Err(wrong) = world.run().await {
             panic!("seed {seed}: {wrong}");
         }
+        joined += world.joined;
     }
+    assert!(joined as u64 > seeds() / 2, "{joined} joined blocks after {} seeds", seeds());
 }
 
 #[tokio::test]
