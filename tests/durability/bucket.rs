@@ -196,15 +196,13 @@ impl ObjectStore for Bucket {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        match self.fault(false) {
-            Some(_) => Err(broken()),
-            None => {
-                let mut listed = self.objects.list_with_delimiter(prefix).await?;
-                let objects = std::mem::take(&mut listed.objects).into_iter();
-                listed.objects = objects.map(|meta| dated(meta, &self.written)).collect();
-                Ok(listed)
-            }
+        if self.fault(false).is_some() {
+            return Err(broken());
         }
+        let mut listed = self.objects.list_with_delimiter(prefix).await?;
+        let objects = std::mem::take(&mut listed.objects).into_iter();
+        listed.objects = objects.map(|meta| dated(meta, &self.written)).collect();
+        Ok(listed)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
