@@ -34,6 +34,9 @@ const INTRINSICS: [Intrinsic; 8] = [
 const LABELS: [(&str, &str); 2] =
     [("baseline", "baseline_total"), ("selection", "selection_total")];
 
+/// Tempo's words: clients know them.
+const TOO_MANY: &str = "__too_many_values__";
+
 /// Cells per compared span up to which counts by value, side and slot are a table; past it the spans are sorted.
 const CELLS_PER_SPAN: usize = 4;
 
@@ -105,6 +108,9 @@ impl Comparison {
     pub(super) fn finish(&self, compared: &Compared, slots: usize) -> Vec<Row> {
         let mut series = Vec::new();
         for (attribute, tally) in &compared.tallies {
+            if tally.is_crowded() {
+                series.push(crowded(attribute, tally, slots));
+            }
             for (side, (of_value, of_all)) in LABELS.into_iter().enumerate() {
                 let Some(all) = tally.all(side) else { continue };
                 let row = |meta: &str, value: Value, counts: &Counts| Row {
@@ -122,6 +128,18 @@ impl Comparison {
         }
         series
     }
+}
+
+/// What stands for the values of an attribute that has too many: how many spans have one.
+fn crowded(attribute: &str, tally: &Tally, slots: usize) -> Row {
+    let mut values = vec![0.0; slots];
+    for counts in (0..LABELS.len()).filter_map(|side| tally.all(side)) {
+        values.iter_mut().zip(counts.dense(slots)).for_each(|(value, more)| *value += more);
+    }
+    let error = Value::String(TOO_MANY.to_owned());
+    let labels =
+        vec![("__meta_error".to_owned(), error), (attribute.to_owned(), Val::Nil.to_value())];
+    Row { labels, values, exemplars: Vec::new() }
 }
 
 /// The spans of a batch that are compared, each on its side.
@@ -211,7 +229,7 @@ impl Compared {
                     }
                     let tally = tally(&mut self.tallies, key);
                     tally.add_all(counts);
-                    self.values += tally.add(&value, counts);
+                    self.values = self.values.saturating_add_signed(tally.add(&value, counts));
                 }
             }
         });
@@ -271,7 +289,7 @@ impl Compared {
         split.count(of_codes, values.len(), |code, counts| {
             fresh += tally.add(&values[code], counts);
         });
-        self.values += fresh;
+        self.values = self.values.saturating_add_signed(fresh);
         self.check(max)
     }
 
@@ -288,7 +306,8 @@ impl Compared {
     /// If there are too many distinct values for `max` samples.
     pub(super) fn merge(&mut self, other: Self, max: usize) -> Result<(), EvalError> {
         for (key, other) in other.tallies {
-            self.values += tally(&mut self.tallies, &key).merge(other);
+            let fresh = tally(&mut self.tallies, &key).merge(other);
+            self.values = self.values.saturating_add_signed(fresh);
         }
         self.check(max)
     }

@@ -20,9 +20,15 @@ pub(super) enum Counts {
     Many(Vec<(u32, u64)>),
 }
 
+/// Distinct values of an attribute up to which they are counted one by one: an attribute with more tells spans apart, not kinds of
+/// spans.
+const VALUES_MAX: usize = 1 << 16;
+
 /// The values of one attribute.
 #[derive(Default)]
 pub(super) struct Tally {
+    /// There are more than [`VALUES_MAX`]: only `all` is counted.
+    is_crowded: bool,
     /// On each side.
     all: [Counts; 2],
     /// Bytes of the values, by their codes.
@@ -99,9 +105,34 @@ impl Counts {
 }
 
 impl Tally {
-    /// Adds spans with a value, and tells on how many sides it is new. Missing values are not counted.
-    pub(super) fn add(&mut self, value: &Val<'_>, counts: &[Counts; 2]) -> usize {
-        if value.is_nil() {
+    /// Whether there are too many values to count each.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_crowded
+    }
+
+    /// Values, each on each side that it is on.
+    pub(super) fn len(&self) -> usize {
+        self.counts.iter().flatten().filter(|counts| !counts.is_empty()).count()
+    }
+
+    /// Lets the values go if there are too many; of how many values on how many sides nothing is known any more.
+    fn thin(&mut self) -> usize {
+        // Of codes the first is the empty text's, which no value has.
+        if self.keys.len() <= VALUES_MAX + 1 {
+            return 0;
+        }
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> usize {
+        let (gone, all) = (self.len(), std::mem::take(&mut self.all));
+        *self = Self { is_crowded: true, all, ..Self::default() };
+        gone
+    }
+
+    /// Adds spans with a value, and tells on how many sides it is new, less those that were let go. Missing values are not counted.
+    pub(super) fn add(&mut self, value: &Val<'_>, counts: &[Counts; 2]) -> isize {
+        if value.is_nil() || self.is_crowded {
             return 0;
         }
         let Self { keys, key, others, .. } = self;
@@ -112,7 +143,8 @@ impl Tally {
         if code as usize == known && !is_told(key) {
             others.insert(code, value.to_value());
         }
-        self.add_code(code, counts)
+        let fresh = self.add_code(code, counts);
+        signed(fresh) - signed(self.thin())
     }
 
     fn add_code(&mut self, code: u32, counts: &[Counts; 2]) -> usize {
@@ -134,9 +166,15 @@ impl Tally {
         self.all.iter_mut().zip(counts).for_each(|(all, counts)| all.merge(counts));
     }
 
-    /// Adds what another counted, and tells how many values on how many sides are new.
-    pub(super) fn merge(&mut self, mut other: Self) -> usize {
+    /// Adds what another counted, and tells how many values on how many sides are new, less those that were let go.
+    pub(super) fn merge(&mut self, mut other: Self) -> isize {
         self.add_all(&other.all);
+        if self.is_crowded {
+            return 0;
+        }
+        if other.is_crowded {
+            return -signed(self.let_go());
+        }
         let mut fresh = 0;
         for (code, counts) in (0..).zip(&other.counts) {
             let known = self.keys.len();
@@ -148,7 +186,7 @@ impl Tally {
             }
             fresh += self.add_code(mine, counts);
         }
-        fresh
+        signed(fresh) - signed(self.thin())
     }
 
     /// All spans of a side that have a value; `None` if none has.
@@ -183,6 +221,10 @@ impl Tally {
             None => told(self.keys.get(code)).expect("all others are kept"),
         }
     }
+}
+
+fn signed(count: usize) -> isize {
+    isize::try_from(count).unwrap_or(isize::MAX)
 }
 
 /// Up to so many are found by looking at each once.
@@ -242,6 +284,37 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn with_values(numbers: std::ops::Range<i64>) -> (Tally, isize) {
+        let mut tally = Tally::default();
+        let counts = [Counts::One(0, 1), Counts::None];
+        let fresh = numbers.map(|number| {
+            tally.add_all(&counts);
+            tally.add(&Val::Int(number), &counts)
+        });
+        let fresh = fresh.sum();
+        (tally, fresh)
+    }
+
+    #[test]
+    fn an_attribute_with_too_many_values_has_totals_only_however_it_was_counted() {
+        let most = i64::try_from(VALUES_MAX).unwrap();
+        let (full, fresh) = with_values(0..most);
+        assert_eq!((full.is_crowded(), fresh, full.len()), (false, fresh, VALUES_MAX));
+        let (over, fresh) = with_values(0..most + 5);
+        assert_eq!((over.is_crowded(), fresh, over.len()), (true, 0, 0));
+        let total = |tally: &Tally| tally.all(0).unwrap().total();
+        assert_eq!(total(&over), u64::try_from(most).unwrap() + 5);
+        for (one, other) in [(0..most, most..most + 1), (0..1, 1..most + 9), (0..most + 9, 0..1)] {
+            let ((mut one, first), (other, second)) = (with_values(one), with_values(other));
+            let (all, merged) = (total(&one) + total(&other), one.merge(other));
+            assert!(one.is_crowded() && one.len() == 0);
+            assert_eq!((total(&one), first + merged), (all, 0), "{second}");
+        }
+        let (mut same, _) = with_values(0..most);
+        assert_eq!(same.merge(with_values(0..most).0), 0);
+        assert!(!same.is_crowded());
+    }
 
     proptest! {
         #[test]
