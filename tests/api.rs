@@ -390,6 +390,11 @@ fn tags_and_their_values_are_listed() {
 }
 
 #[test]
+fn load_balancers_are_told_how_it_is() {
+    grpc::check_health(Server::start(false).api());
+}
+
+#[test]
 fn language_models_get_answers() {
     let server = Server::start(false);
     for step in &read(include_str!("api/shop.yaml")).steps {

@@ -74,6 +74,42 @@ impl Client {
     }
 }
 
+/// `grpc.health.v1`: a service's name, and a state.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Service {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+struct State {
+    #[prost(int32, tag = "1")]
+    number: i32,
+}
+
+/// What load balancers are told: a known service serves, another is not known.
+pub(crate) fn check_health(address: &str) {
+    let client = Client::of(address);
+    let codec = tonic_prost::ProstCodec::<Service, State>::default;
+    client.runtime.block_on(async {
+        let mut grpc = tonic::client::Grpc::new(client.channel.clone());
+        let mut check = async |name: &str| {
+            grpc.ready().await.unwrap();
+            let path = "/grpc.health.v1.Health/Check".parse().unwrap();
+            let asked = grpc.unary(Request::new(Service { name: name.to_owned() }), path, codec());
+            asked.await.map(|answer| answer.into_inner().number).map_err(|status| status.code())
+        };
+        assert_eq!(check("").await, Ok(1));
+        assert_eq!(check(SERVICE).await, Ok(1));
+        assert_eq!(check("nothing").await, Err(Code::NotFound));
+        grpc.ready().await.unwrap();
+        let path = "/grpc.health.v1.Health/Watch".parse().unwrap();
+        let service = Request::new(Service { name: SERVICE.to_owned() });
+        let mut states = grpc.server_streaming(service, path, codec()).await.unwrap().into_inner();
+        assert_eq!(states.message().await.unwrap(), Some(State { number: 1 }));
+    });
+}
+
 /// Messages by their descriptor.
 struct Dynamic(MessageDescriptor);
 
