@@ -5,8 +5,8 @@
     benches/scale.py --bin target/release/vivace --load target/release/examples/load --spans 470000
 
 Starts the server on loopback with data in a folder of its own, sends the traces of the load generator in rounds, stores them,
-and asks each question several times. One trace is a needle: its attribute, its service and its id are nowhere else, and it is as
-old as the first round. CPU is that of the server process; bytes are what the answers say of themselves. Only the standard library
+and asks each question several times over all of the time. A round is an hour: the first is the last one, the others lie before it. One trace of the
+first round is a needle: its attribute, its service and its id are nowhere else. Blocks stay as they are cut. CPU is that of the server process; bytes are what the answers say of themselves. Only the standard library
 is needed.
 """
 import argparse
@@ -48,6 +48,8 @@ class Server:
                            "grpc_listen_address": "127.0.0.1", "grpc_listen_port": grpc},
                 "distributor": {"receivers": {"otlp": {"protocols": {
                     "grpc": {"endpoint": f"127.0.0.1:{otlp_grpc}"}, "http": {"endpoint": f"127.0.0.1:{otlp_http}"}}}}},
+                "compactor": {"disabled": True},
+                "query_frontend": {"metrics": {"max_duration": "0s"}},
                 "storage": {"trace": {"backend": "local", "local": {"path": f"{folder}/data"},
                                       "wal": {"path": f"{folder}/wal"}}},
             }, file)
@@ -118,10 +120,10 @@ def ask(server, window):
     return costs
 
 
-def load(arguments, server, rounds, late=0):
+def load(arguments, server, rounds, done=0, late=0):
     traces = arguments.spans * rounds // 9
-    subprocess.run([arguments.load, "--endpoint", server.otlp, "--traces", str(traces), "--past", "3600", "--late", str(late)],
-                   check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([arguments.load, "--endpoint", server.otlp, "--traces", str(traces), "--past", str(3600 * rounds),
+                    "--ago", str(3600 * done), "--late", str(late)], check=True, stderr=subprocess.DEVNULL)
     server.flush()
 
 
@@ -133,9 +135,9 @@ def grown(arguments):
         send_needle(server, int((begun - 1800) * 1e9))
         done, tables = 0, []
         for rounds in ROUNDS:
-            load(arguments, server, rounds - done)
+            load(arguments, server, rounds - done, done)
             done = rounds
-            tables.append(ask(server, {"start": int(begun) - 4000, "end": int(time.time()) + 60}))
+            tables.append(ask(server, {"start": int(begun) - 3600 * rounds - 400, "end": int(time.time()) + 60}))
         return tables
     finally:
         server.stop()
@@ -148,7 +150,7 @@ def split(arguments, late):
     try:
         begun = time.time()
         send_needle(server, int((begun - 1800) * 1e9))
-        load(arguments, server, 1, late)
+        load(arguments, server, 1, late=late)
         return ask(server, {"start": int(begun) - 4000, "end": int(time.time()) + 60})
     finally:
         server.stop()

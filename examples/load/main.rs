@@ -48,9 +48,12 @@ struct Arguments {
     /// The same seed makes the same traces, ids included, which are then stored once; without it they are new each time.
     #[arg(long)]
     seed: Option<u64>,
-    /// Over how long a time before now the traces start, in seconds; 0: all start now.
+    /// Over how long a time before its end the traces start, in seconds; 0: all start at its end.
     #[arg(long, default_value_t = 0)]
     past: u64,
+    /// How long before now that time ends, in seconds.
+    #[arg(long, default_value_t = 0)]
+    ago: u64,
     /// Percent of the traces of which every second span comes after all others, as from slow senders.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     late: u32,
@@ -129,7 +132,7 @@ fn wait_for_turn(arguments: &Arguments, batch: u64, begun: Instant) {
 
 /// The traces of one batch. Each batch has a seed of its own, if there is one: what it holds does not depend on who makes it.
 fn traces(arguments: &Arguments, batch: u64) -> anyhow::Result<shop::Groups> {
-    let Arguments { traces, batch: size, seed, past, late, .. } = arguments;
+    let Arguments { traces, batch: size, seed, past, ago, late, .. } = arguments;
     let mut dice = match seed {
         Some(seed) => StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ batch),
         None => rand::make_rng(),
@@ -139,7 +142,7 @@ fn traces(arguments: &Arguments, batch: u64) -> anyhow::Result<shop::Groups> {
     let (first, last) = (batch * size, ((batch + 1) * size).min(*traces));
     let mut groups = shop::Groups::default();
     for trace in first..last {
-        let ago = past * 1_000_000_000 / (*traces).max(1) * (traces - trace);
+        let ago = ago * 1_000_000_000 + past * 1_000_000_000 / (*traces).max(1) * (traces - trace);
         groups.add_trace(&mut dice, now.saturating_sub(ago), *late);
     }
     Ok(groups)

@@ -114,6 +114,7 @@ impl Compactor {
     /// Works until `stop` is requested. A job at work is dropped then: nothing of it counts.
     pub async fn run(&self, stop: Stop) {
         let mut swept = self.clock.running();
+        let mut is_first = true;
         while !stop.is_requested() {
             let mut pause = self.config.cycle;
             // Processes that start together do not work together.
@@ -128,14 +129,15 @@ impl Compactor {
             }
             tokio::select! {
                 () = stop.requested() => return,
-                () = self.round(is_sweep) => {}
+                () = self.round(is_sweep, is_first || is_sweep) => {}
             }
+            is_first = false;
         }
     }
 
     /// Looks after all tenants once.
-    async fn round(&self, is_sweep: bool) {
-        if is_sweep && let Err(error) = self.meet_tenants().await {
+    async fn round(&self, is_sweep: bool, is_meeting: bool) {
+        if is_meeting && let Err(error) = self.meet_tenants().await {
             self.metrics.failures.inc();
             tracing::warn!(error = chain(&error), "the bucket's tenants could not be listed");
         }
