@@ -25,6 +25,9 @@ mod server;
 #[path = "api/shapes.rs"]
 mod shapes;
 
+#[path = "api/tenancy.rs"]
+mod tenancy;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -387,6 +390,26 @@ fn bad_questions_are_refused_with_the_reason() {
 #[test]
 fn tags_and_their_values_are_listed() {
     assert!(run(include_str!("api/tags.yaml")) >= 10);
+}
+
+#[test]
+fn nothing_of_another_tenant_is_found_by_any_endpoint() {
+    let server = Server::start(true);
+    let mut steps = read(include_str!("api/shop.yaml")).steps;
+    let tenant = |name: &str| BTreeMap::from([("x-scope-orgid".to_owned(), name.to_owned())]);
+    for step in &mut steps {
+        step.headers.extend(tenant("alpha"));
+        assert_eq!(asked(&server, step).status, 200);
+    }
+    let own = serde_json::json!({"resourceSpans": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "beta-service"}}]},
+        "scopeSpans": [{"spans": [{
+            "traceId": "beefbeefbeefbeefbeefbeefbeefbeef", "spanId": "beefbeefbeefbeef", "name": "own thing",
+            "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000001000000000"}]}]}]});
+    let headers = [("x-scope-orgid", "beta"), ("content-type", JSON)];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(server.post(own.to_string().into_bytes(), &headers.to_vec()).status(), 200);
+    tenancy::check(&server);
 }
 
 #[test]

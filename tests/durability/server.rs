@@ -101,6 +101,8 @@ fn config(dir: &Path, Ports { api, http, grpc }: Ports, live_bytes_max: u64) -> 
            grpc: {{endpoint: '127.0.0.1:{grpc}'}}}}}}}}}}\n\
          ingester: {{trace_idle_period: 100ms, trace_live_period: 400ms, max_block_duration: 300ms, \
            flush_check_period: 50ms, max_block_spans: 1000, max_live_bytes: {live_bytes_max}}}\n\
+         compactor: {{compaction: {{compaction_cycle: 1s, compaction_window: 2s, \
+           compacted_block_retention: 1m, max_compaction_spans: 5000}}}}\n\
          storage: {{trace: {{backend: local, local: {{path: '{dir}/blocks'}}, \
            wal: {{path: '{dir}/wal', segment_bytes_max: 65536}}}}}}\n"
     )
