@@ -12,7 +12,8 @@ use super::tenant::{Chunk, Tenant};
 use super::{Error, Ingester};
 use crate::block::{self, Facts, Written};
 use crate::columns::{Layout, RowRef, Spans, group_by_trace};
-use crate::manifest::{self, BlockEntry, Edit, WalCoverage};
+use crate::manifest::Error::{Expired, Overtaken};
+use crate::manifest::{self, BlockEntry, Edit, Manifest, WalCoverage};
 use crate::trace::TraceId;
 
 /// Spans so far from the time they came in go to a block of their own, so that one wrong clock does not widen all blocks.
@@ -25,9 +26,25 @@ const PORTION_BYTES_MAX: u64 = 512 << 20;
 /// block is written before it is known what became of it, so that no span gets into two blocks.
 pub(super) struct Unsettled {
     entry: BlockEntry,
+    /// The list by which was looked for other parts of its traces, and the folds of their ids.
+    base: Arc<Manifest>,
+    folds: Arc<Vec<u64>>,
     /// The block's rows by chunk.
     cut: Vec<(Chunk, Vec<u32>)>,
 }
+
+/// A block as it is to be written, whatever it shares with others.
+struct Made {
+    given: Vec<Arc<Spans>>,
+    layout: Arc<Layout>,
+    /// Of the ids of its traces.
+    folds: Arc<Vec<u64>>,
+    /// Its rows by chunk.
+    cut: Vec<(Chunk, Vec<u32>)>,
+}
+
+/// Blocks that are written of the same spans, each but the first because another process stored a part of their traces meanwhile.
+const ATTEMPTS_MAX: u32 = 4;
 
 /// What goes into one block.
 struct Portion {
@@ -72,9 +89,30 @@ impl Ingester {
         mut portion: Portion,
     ) -> Result<(), Error> {
         let folds: Vec<u64> = portion.traces.iter().map(|(id, _)| id.fold()).collect();
-        let blocks = tenant.manifests.current().blocks().to_vec();
-        let shared = self.0.packs.sharing(&tenant.id, blocks, folds).await?;
-        let cut = rows_by_chunk(chunks, &portion);
+        let (cut, given) = (rows_by_chunk(chunks, &portion), only_used(chunks, &mut portion));
+        let (given, layout) = self.0.cpu.run(move || laid_out(given, portion)).await;
+        let made = Made { given, layout: Arc::new(layout), folds: Arc::new(folds), cut };
+        for _ in 1..ATTEMPTS_MAX {
+            match self.store_made(tenant, unsettled, &made).await {
+                // The next block knows of it.
+                Err(Error::Manifest(Overtaken { .. })) => {}
+                done => return done,
+            }
+        }
+        self.store_made(tenant, unsettled, &made).await
+    }
+
+    /// Writes a block and puts it into the manifest.
+    async fn store_made(
+        &self,
+        tenant: &Tenant,
+        unsettled: &mut Option<Unsettled>,
+        made: &Made,
+    ) -> Result<(), Error> {
+        let Made { given, layout, folds, cut } = made;
+        let base = tenant.manifests.current();
+        let blocks = base.blocks().to_vec();
+        let shared = self.0.packs.sharing(&tenant.id, blocks, folds.to_vec()).await?;
         let origins = cut
             .iter()
             .flat_map(|(chunk, rows)| rows.iter().map(|row| chunk.origins[*row as usize]));
@@ -85,9 +123,10 @@ impl Ingester {
 
         // Made before the first object is written: a sweeper tells by it what may still be in the making.
         let id = Uuid::now_v7();
-        let given = only_used(chunks, &mut portion);
-        let written = self.0.cpu.run(move || write(&given, portion, &facts)).await?;
-        let mut entry = entry(id, &written, &cut);
+        let (given, layout) = (given.clone(), Arc::clone(layout));
+        let write = move || block::write(&refs(&given), &layout, &facts);
+        let written = self.0.cpu.run(write).await?;
+        let mut entry = entry(id, &written, cut);
         (entry.shared_traces, entry.shared_with) = (shared_traces, shared.blocks);
         let writer = self.0.wal.writer_id();
         entry.wal.extend(range.map(|(first_segment, last_segment)| WalCoverage {
@@ -96,8 +135,23 @@ impl Ingester {
             last_segment,
         }));
         written.put(&self.0.store, &tenant.id, &mut entry).await?;
-        *unsettled = Some(Unsettled { entry, cut });
+        let (folds, cut) = (Arc::clone(folds), cut.clone());
+        *unsettled = Some(Unsettled { entry, base, folds, cut });
         self.settle(tenant, unsettled).await
+    }
+
+    /// Whether none of the blocks that came after a list holds a part of some traces, by the folds of their ids; if so, the list that has them.
+    async fn still_alone(
+        &self,
+        tenant: &Tenant,
+        base: &Manifest,
+        folds: &[u64],
+    ) -> Result<Option<Arc<Manifest>>, Error> {
+        let newest = tenant.manifests.refresh().await?;
+        let known: HashSet<Uuid> = base.blocks().iter().map(|block| block.id).collect();
+        let new = newest.blocks().iter().filter(|block| !known.contains(&block.id));
+        let sharing = self.0.packs.sharing(&tenant.id, new.cloned().collect(), folds.to_vec());
+        Ok(sharing.await?.folds.is_empty().then_some(newest))
     }
 
     /// Puts a written block into the manifest and lets its spans go. After an error, or when the future is dropped, the same call
@@ -107,23 +161,23 @@ impl Ingester {
         tenant: &Tenant,
         unsettled: &mut Option<Unsettled>,
     ) -> Result<(), Error> {
-        let Some(Unsettled { entry, .. }) = &*unsettled else { return Ok(()) };
-        let edit = Edit { add: vec![entry.clone()], ..Edit::default() };
-        let manifest = match tenant.manifests.commit(edit).await {
+        let Some(Unsettled { entry, base, folds, .. }) = &mut *unsettled else { return Ok(()) };
+        let manifest = match self.commit_block(tenant, entry, base, folds).await {
             Ok(manifest) => manifest,
             // By an attempt that the manifests do not remember any more.
-            Err(manifest::Error::AlreadyThere { block }) if block == entry.id => {
+            Err(Error::Manifest(manifest::Error::AlreadyThere { block })) if block == entry.id => {
                 tenant.manifests.refresh().await?
             }
             Err(error) => {
-                // Its objects may be deleted by now: the spans go into a new block.
-                if matches!(error, manifest::Error::Expired { .. }) {
+                // Its objects may be deleted by now, or it does not know what it shares: the spans go into a new block.
+                if matches!(&error, Error::Manifest(Overtaken { .. } | Expired { .. })) {
                     *unsettled = None;
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
-        let Unsettled { entry, cut } = unsettled.take().expect("looked at above");
+        let Unsettled { entry, cut, base: _, folds: _ } =
+            unsettled.take().expect("looked at above");
         tenant.remove(&cut, manifest);
         self.count_stored(&cut);
         let (bytes, spans) =
@@ -133,6 +187,27 @@ impl Ingester {
         self.0.metrics.block_spans.inc_by(spans);
         tracing::info!(tenant = %tenant.id, block = %entry.id, spans, bytes, "block written");
         Ok(())
+    }
+
+    /// Adds a block to the list, if what it knows of the traces that it shares still holds: blocks that came meanwhile are looked at.
+    async fn commit_block(
+        &self,
+        tenant: &Tenant,
+        entry: &BlockEntry,
+        base: &mut Arc<Manifest>,
+        folds: &[u64],
+    ) -> Result<Arc<Manifest>, Error> {
+        loop {
+            let based_on = Some(Arc::clone(base));
+            let edit = Edit { add: vec![entry.clone()], based_on, ..Edit::default() };
+            match tenant.manifests.commit(edit).await {
+                Err(error @ Overtaken { .. }) => {
+                    let newest = self.still_alone(tenant, base, folds).await?;
+                    *base = newest.ok_or(error)?;
+                }
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// Counts the spans whose WAL segments may be let go.
@@ -209,10 +284,14 @@ fn only_used(chunks: &[Chunk], portion: &mut Portion) -> Vec<Arc<Spans>> {
     kept
 }
 
-fn write(chunks: &[Arc<Spans>], portion: Portion, facts: &Facts) -> Result<Written, block::Error> {
-    let chunks: Vec<&Spans> = chunks.iter().map(|spans| &**spans).collect();
-    let layout = Layout::of(&chunks, portion.traces, &|row| content_hash(&chunks, row));
-    block::write(&chunks, &layout, facts)
+fn refs(chunks: &[Arc<Spans>]) -> Vec<&Spans> {
+    chunks.iter().map(|spans| &**spans).collect()
+}
+
+fn laid_out(chunks: Vec<Arc<Spans>>, portion: Portion) -> (Vec<Arc<Spans>>, Layout) {
+    let spans = refs(&chunks);
+    let layout = Layout::of(&spans, portion.traces, &|row| content_hash(&spans, row));
+    (chunks, layout)
 }
 
 fn rows_by_chunk(chunks: &[Chunk], portion: &Portion) -> Vec<(Chunk, Vec<u32>)> {

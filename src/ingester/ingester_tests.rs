@@ -84,6 +84,34 @@ fn request(trace: u64, spans: std::ops::Range<u64>) -> Push {
     Push { spans: decoded.spans, refused: Refused::none(), body }
 }
 
+#[tokio::test]
+async fn parts_of_a_trace_that_two_processes_cut_at_once_know_of_each_other() {
+    let store = store();
+    let (one, other) = (
+        fixture(&SimulatedDisk::new(), &store, Config::default()).await,
+        fixture(&SimulatedDisk::new(), &store, Config::default()).await,
+    );
+    one.push(1, 0..3).await;
+    one.push(2, 0..1).await;
+    other.push(1, 3..5).await;
+    // Neither has seen a block of the other when it cuts.
+    one.ingester.flush().await.unwrap();
+    other.ingester.flush().await.unwrap();
+    // A block that shares nothing is committed though others came meanwhile.
+    one.push(3, 0..1).await;
+    one.ingester.flush().await.unwrap();
+    let manifests = other.ingester.manifests(&other.tenant).await.unwrap();
+    let newest = manifests.refresh().await.unwrap();
+    let mut shared: Vec<_> = newest.blocks().iter().map(|b| (b.spans, b.shared_traces)).collect();
+    shared.sort_unstable();
+    assert_eq!(shared, [(1, 0), (2, 1), (4, 0)]);
+    let [first, second] = [(4, 0), (2, 1)].map(|of| {
+        newest.blocks().iter().find(|block| (block.spans, block.shared_traces) == of).unwrap()
+    });
+    assert_eq!(second.shared_with, [first.id]);
+    assert_eq!(one.ingester.live_spans() + other.ingester.live_spans(), 0);
+}
+
 impl Fixture {
     async fn push(&self, trace: u64, spans: std::ops::Range<u64>) {
         self.ingester.push(&self.tenant, request(trace, spans)).await.unwrap();

@@ -39,8 +39,8 @@ const EDIT_BLOCKS_MAX: usize = 2000;
 pub struct Edit {
     pub add: Vec<BlockEntry>,
     pub remove: Vec<Uuid>,
-    /// What was known when it was decided: a block that came since, and shares traces with one that is removed, forbids the edit, since
-    /// what is added knows nothing of it.
+    /// What was known when it was decided: a block that came since forbids the edit, since what is added may share traces with it
+    /// and does not know. Where blocks are removed, the new one would share traces with one of those.
     pub based_on: Option<Arc<Manifest>>,
 }
 
@@ -350,7 +350,7 @@ impl Change {
         }
     }
 
-    /// Whether no block came since that shares traces with one that is removed.
+    /// Whether no block came since that what is added should know of.
     fn check_sharing(&self, head: &Manifest) -> Result<(), Error> {
         let Some(base) = self.based_on.as_ref().filter(|base| base.number() != head.number())
         else {
@@ -358,7 +358,9 @@ impl Change {
         };
         let known: HashSet<Uuid> = base.blocks().iter().map(|block| block.id).collect();
         let may_share = |block: &&Arc<BlockEntry>| {
-            !known.contains(&block.id) && self.remove.iter().any(|id| block.may_share_with(*id))
+            let is_relative = |id: &Uuid| block.may_share_with(*id);
+            !known.contains(&block.id)
+                && (self.remove.is_empty() || self.remove.iter().any(is_relative))
         };
         match head.blocks().iter().find(may_share) {
             Some(block) => Err(Error::Overtaken { block: block.id }),

@@ -93,7 +93,7 @@ pub enum Error {
     #[error("block {block} is to be removed, but is not in the manifest")]
     Gone { block: Uuid },
     /// Made anew with what is there now, the edit may hold.
-    #[error("block {block} came meanwhile, and shares traces with a block that is to be removed")]
+    #[error("block {block} came meanwhile, and may share traces with what is to be added")]
     Overtaken { block: Uuid },
     #[error("block {block} is to be added, but is in the manifest already")]
     AlreadyThere { block: Uuid },
