@@ -1,4 +1,4 @@
-//! What must hold of any body that claims to be Jaeger's or Zipkin's. The body of the fuzz target `formats`; a test of the house runs
+//! What must hold of any body that claims to be Jaeger's, Zipkin's or OTLP's. The body of the fuzz target `formats`; a test of the house runs
 //! it too.
 
 use vivace::thrift::Protocol;
@@ -8,7 +8,7 @@ use vivace::{jaeger, otlp, zipkin};
 const BYTES_MAX: usize = 1 << 20;
 
 /// Number of decoders: the first byte of an input chooses one.
-pub(crate) const DECODERS: u8 = 8;
+pub(crate) const DECODERS: u8 = 10;
 
 /// What the chosen decoder makes of the rest of an input; none if it refuses it.
 fn translated(data: &[u8]) -> Option<Vec<u8>> {
@@ -21,7 +21,10 @@ fn translated(data: &[u8]) -> Option<Vec<u8>> {
         4 => zipkin::json_2(body, BYTES_MAX).ok(),
         5 => zipkin::json_1(body, BYTES_MAX).ok(),
         6 => zipkin::protobuf(body, BYTES_MAX).ok(),
-        _ => zipkin::thrift(body, BYTES_MAX).ok(),
+        7 => zipkin::thrift(body, BYTES_MAX).ok(),
+        8 => otlp::transcode(body).ok(),
+        // A request in OTLP, as it is: it may well be none.
+        _ => otlp::decode(body).is_ok().then(|| body.to_vec()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -183,14 +184,24 @@ pub(super) fn decode(
         let failure = pages.failure();
         let pages: Arc<dyn FileReader> = Arc::new(pages);
         let rows = batch.num_rows();
-        let mut reader =
-            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)?;
-        if let Some(nested) = reader.next() {
+        let read = || -> Result<Option<RecordBatch>, Error> {
+            let mut reader = ParquetRecordBatchReader::try_new_with_row_groups(
+                &levels, &pages, rows, selection,
+            )?;
             let ours = |error| failure.lock().take().unwrap_or(Error::Arrow(error));
-            *batch = beside(batch, &nested.map_err(ours)?)?;
+            reader.next().transpose().map_err(ours)
+        };
+        if let Some(nested) = guarded(read)? {
+            *batch = beside(batch, &nested)?;
         }
     }
     Ok(batches)
+}
+
+/// The crate's decoders panic over some pages that are not as they were written.
+fn guarded<T>(read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let damaged = Error::Corrupt { part: "spans.parquet", what: "a page that cannot be decoded" };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(damaged))
 }
 
 /// The columns with one value or none in each row.
