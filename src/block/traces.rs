@@ -38,8 +38,15 @@ pub(super) fn trace_table(
     }
     let spans = column::<UInt32Array>(part, "spans")?;
     table.first_row.push(0);
+    let mut rows = 0_u32;
     for trace in 0..count {
-        table.first_row.push(table.first_row[trace] + spans.value(trace));
+        let wrong = Error::Corrupt { part: "traces.parquet", what: "more spans than there are" };
+        rows = rows.checked_add(spans.value(trace)).ok_or(wrong)?;
+        table.first_row.push(rows);
+    }
+    if u64::from(rows) != zone.rows {
+        let what = "a unit's traces have another number of spans";
+        return Err(Error::Corrupt { part: "traces.parquet", what });
     }
     services(part, &mut table)?;
     Ok(table)

@@ -40,7 +40,7 @@ impl Compactor {
         let inputs = self.read(tenant, job).await?;
         for _ in 0..ATTEMPTS_MAX {
             let manifest = self.ingester.manifests(tenant).await?.refresh().await?;
-            let id = Uuid::now_v7();
+            let id = self.clock.new_id();
             let (entry, duplicates) = self.write(tenant, job, &inputs, (id, &manifest)).await?;
             let edit = Edit {
                 add: vec![entry],

@@ -122,7 +122,7 @@ impl Ingester {
         let facts = Facts { shared: shared.folds, wal_coverage: coverage.encode_to_vec() };
 
         // Made before the first object is written: a sweeper tells by it what may still be in the making.
-        let id = Uuid::now_v7();
+        let id = self.0.clock.new_id();
         let (given, layout) = (given.clone(), Arc::clone(layout));
         let write = move || block::write(&refs(&given), &layout, &facts);
         let written = self.0.cpu.run(write).await?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures::future::{Either, select};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use uuid::{Builder, Uuid};
 
 /// The time. Clones are cheap and show the same time.
 #[derive(Debug, Clone)]
@@ -54,6 +55,17 @@ impl Clock {
                 u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
             }
             Source::Simulated { state, .. } => state.lock().now_unix_nano,
+        }
+    }
+
+    /// An id for what is made now: `UUIDv7`.
+    pub fn new_id(&self) -> Uuid {
+        match &*self.0 {
+            Source::Real { .. } => Uuid::now_v7(),
+            Source::Simulated { state, .. } => {
+                let unix_milli = state.lock().now_unix_nano / 1_000_000;
+                Builder::from_unix_timestamp_millis(unix_milli, &rand::random()).into_uuid()
+            }
         }
     }
 
