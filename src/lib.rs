@@ -95,5 +95,8 @@ pub mod query_apis;
 /// `tempo.yaml`: each room's settings put together, checked as a whole.
 pub mod config;
 
+/// Tools for operators: what is in a bucket, and whether it is whole.
+pub mod cli;
+
 /// Parts built, started, drained.
 pub mod app;
