@@ -113,9 +113,9 @@ impl Look<'_> {
         objects.filter(|object| matches!(object, BlockObject::Bloom(_))).collect()
     }
 
-    /// Checksum and inflation of each section; whether all are whole.
+    /// Checksum and inflation of each section; whether all can be read.
     async fn sections(&mut self) -> bool {
-        let before = self.wrong.len();
+        let mut is_readable = true;
         for (number, placed) in self.block.index.all() {
             let read = async {
                 let placed = placed?;
@@ -130,10 +130,11 @@ impl Look<'_> {
                 Err(error) => {
                     let what = format!("section {number}, {}", Section::name(number));
                     self.failed(BlockObject::Index, &what, &error);
+                    is_readable = false;
                 }
             }
         }
-        self.wrong.len() == before
+        is_readable
     }
 
     /// What the bytes of a section have to be whatever else is there.
@@ -273,11 +274,13 @@ impl Look<'_> {
             let Some(table) = table else { continue };
             let (unplaced, unfiltered) = unknown(&table, zone.first_row, directory, &shards);
             if unplaced > 0 {
-                let text = format!("{unplaced} traces of unit {unit} are not where the directory says");
+                let text =
+                    format!("{unplaced} traces of unit {unit} are not where the directory says");
                 self.wrong(BlockObject::Index, text);
             }
             if unfiltered > 0 {
-                let text = format!("{unfiltered} traces of unit {unit} are not in their bloom filter");
+                let text =
+                    format!("{unfiltered} traces of unit {unit} are not in their bloom filter");
                 self.wrong(BlockObject::Bloom(0), text);
             }
         }
