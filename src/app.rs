@@ -197,7 +197,7 @@ impl App {
         let config::Shown { all, changed, defaults } = config.shown.clone();
         let (metrics, ready, flush, now) =
             (Arc::clone(self), Arc::clone(&self.phase), self.ingester.clone(), self.clock.clone());
-        let phase = Arc::clone(&self.phase);
+        let (phase, ledger) = (Arc::clone(&self.phase), self.ingester.clone());
         api::Parts {
             querier: Arc::new(self.querier.clone()),
             metrics: Arc::new(move || metrics.registry.lock().encode()),
@@ -209,6 +209,10 @@ impl App {
             flush: Arc::new(move || {
                 let ingester = flush.clone();
                 async move { ingester.flush().await.map_err(Failure::from) }.boxed()
+            }),
+            ledger: Arc::new(move || {
+                let standings = ledger.standings().into_iter();
+                standings.map(|(tenant, standing)| (tenant, standing.ledger)).collect()
             }),
             config: Arc::new(api::Shown { all, changed, defaults }),
             now: Arc::new(move || now.now_unix_nano()),

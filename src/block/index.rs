@@ -179,7 +179,10 @@ impl IndexReader {
     /// # Errors
     /// When it lies outside the object, or is too large.
     pub(super) fn place(&self, section: Section) -> Result<Option<Placed>, Error> {
-        self.rows().find(|row| u32_at(row, 0) == section as u32).map(|row| self.placed(row)).transpose()
+        self.rows()
+            .find(|row| u32_at(row, 0) == section as u32)
+            .map(|row| self.placed(row))
+            .transpose()
     }
 
     /// All sections by their numbers, also those that we do not know.

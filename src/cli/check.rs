@@ -50,12 +50,8 @@ pub(super) async fn run(
     let (mut wrong, mut orphans, mut documents) = (0, 0, Vec::<Value>::new());
     let mut progress = Progress::new();
     for tenant in bucket.tenants(tenant).await? {
-        let check = Check {
-            bucket,
-            tenant: &tenant,
-            progress: &mut progress,
-            report: Report::default(),
-        };
+        let check =
+            Check { bucket, tenant: &tenant, progress: &mut progress, report: Report::default() };
         let report = check.run().await?;
         wrong += report.count(Kind::Wrong);
         orphans += report.count(Kind::Orphan);

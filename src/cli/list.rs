@@ -41,9 +41,8 @@ fn tell(tenant: &TenantId, manifest: &Manifest, out: &mut dyn Write) -> Result<(
         count(sum(|block| block.spans), "span"),
         bytes(sum(BlockEntry::bytes)),
     )?;
-    let head = [
-        "BLOCK", ">LEVEL", ">SPANS", ">TRACES", ">BYTES", "START", "END", "RECEIVED FROM", "TO",
-    ];
+    let head =
+        ["BLOCK", ">LEVEL", ">SPANS", ">TRACES", ">BYTES", "START", "END", "RECEIVED FROM", "TO"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(blocks.iter().map(|block| {
         vec![

@@ -77,10 +77,12 @@ impl Drop for Progress {
 fn line(done: u64, total: u64, took: Duration, what: &str) -> String {
     let filled = (done * BAR).checked_div(total).unwrap_or(0).min(BAR);
     let bar: String = (0..BAR).map(|cell| if cell < filled { '#' } else { '.' }).collect();
-    let second = bytes(u64::try_from(u128::from(done) * 1000 / took.as_millis().max(1)).unwrap_or(0));
+    let second =
+        bytes(u64::try_from(u128::from(done) * 1000 / took.as_millis().max(1)).unwrap_or(0));
     let left = u128::from(total.saturating_sub(done)) * took.as_millis() / u128::from(done.max(1));
     let left = Duration::from_secs(u64::try_from(left / 1000).unwrap_or(u64::MAX));
-    let left = if done == 0 { "?".to_owned() } else { humantime::format_duration(left).to_string() };
+    let left =
+        if done == 0 { "?".to_owned() } else { humantime::format_duration(left).to_string() };
     format!("[{bar}] {} of {}, {second}/s, {left} left: {what}", bytes(done), bytes(total))
 }
 

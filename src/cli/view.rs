@@ -63,7 +63,11 @@ fn overview(tenant: &TenantId, entry: &BlockEntry, out: &mut dyn Write) -> Resul
         (_, true) => ", with many blocks".to_owned(),
         (_, false) => format!(", with {}", with.join(" ")),
     };
-    writeln!(out, "shared    {} that other blocks had too{with}", count(entry.shared_traces, "trace"))?;
+    writeln!(
+        out,
+        "shared    {} that other blocks had too{with}",
+        count(entry.shared_traces, "trace")
+    )?;
     let known = if entry.service_names_complete { "" } else { " (too many to list)" };
     writeln!(out, "services  {}{known}", entry.service_names.join(", "))?;
     for wal in &entry.wal {
