@@ -25,6 +25,7 @@ use crate::compactor::{self, Compactor};
 use crate::config::{self, Config, Endpoint, Listening};
 use crate::distributor::{self, Distributor};
 use crate::failure::{Failure, Kind};
+use crate::figures::Figures;
 use crate::ingester::{self, Ingester};
 use crate::listener::{Listener, Tls, TlsFiles};
 use crate::querier::{self, Querier};
@@ -179,8 +180,17 @@ impl App {
         compactor_metrics.register(registry.room("compactor"));
         let receiver_metrics = receiver::Metrics::default();
         receiver_metrics.register(registry.room("receiver"));
+        let figures = Figures {
+            ingester: ingester.clone(),
+            ingester_metrics,
+            compactor_metrics,
+            durations: receiver_metrics.durations().clone(),
+            store: store.clone(),
+        };
         let seen = Seen { ingester: ingester.clone(), querier: querier.clone(), store };
         registry.root().register_collector(Box::new(seen));
+        receiver_metrics.register_as_tempo(registry.root());
+        registry.root().register_collector(Box::new(figures));
         Ok(Self {
             clock,
             ingester,
@@ -210,6 +220,7 @@ impl App {
                 let ingester = flush.clone();
                 async move { ingester.flush().await.map_err(Failure::from) }.boxed()
             }),
+            durations: self.receiver_metrics.durations().clone(),
             ledger: Arc::new(move || {
                 let standings = ledger.standings().into_iter();
                 standings.map(|(tenant, standing)| (tenant, standing.ledger)).collect()

@@ -92,6 +92,9 @@ pub mod query_apis;
 
 // --- wiring
 
+/// Our figures under the names that Tempo's dashboards and alerts read.
+pub mod figures;
+
 /// `tempo.yaml`: each room's settings put together, checked as a whole.
 pub mod config;
 

@@ -26,7 +26,7 @@ pub(crate) use self::params::Params;
 pub(crate) use self::times::{flexible, go_duration};
 use crate::failure::{Failure, Kind};
 use crate::ingester::Ledger;
-use crate::listener::{self, Slots};
+use crate::listener::{self, Durations, Slots};
 use crate::querier::Querier;
 use crate::tenant::TenantId;
 
@@ -136,6 +136,8 @@ pub struct Parts {
     pub answers: Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>,
     /// Cuts and stores all that is live; done when it is done.
     pub flush: Arc<dyn Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>,
+    /// Where requests are counted.
+    pub durations: Durations,
     /// What became of the spans of each tenant.
     pub ledger: Arc<dyn Fn() -> Vec<(TenantId, Ledger)> + Send + Sync>,
     /// The configuration, for people.
@@ -284,11 +286,13 @@ pub fn router_with(
     } else {
         Router::new()
     };
-    api.merge(own)
+    let all = api
+        .merge(own)
         .fallback(not_found)
         .layer(from_fn(compress::gzip))
         .merge(grpc)
-        .layer(from_fn(catch_panics))
+        .layer(from_fn(catch_panics));
+    state.parts.durations.measured(all)
 }
 
 /// Answers until `stop` ends and the questions at work are done.
