@@ -52,8 +52,12 @@ impl Collector for Figures {
 fn ledger(page: &mut Page<'_>, standings: &[(TenantId, Standing)]) -> fmt::Result {
     let rows = standings.iter().flat_map(|(tenant, standing)| {
         let Ledger { received, stored, rejected, pending, .. } = standing.ledger;
-        let states =
-            [("received", received), ("stored", stored), ("rejected", rejected), ("pending", pending)];
+        let states = [
+            ("received", received),
+            ("stored", stored),
+            ("rejected", rejected),
+            ("pending", pending),
+        ];
         states.map(|(state, spans)| (vec![("tenant", tenant.as_str()), ("state", state)], spans))
     });
     let help = "Spans since the start: received = stored + rejected + pending";
@@ -63,11 +67,9 @@ fn ledger(page: &mut Page<'_>, standings: &[(TenantId, Standing)]) -> fmt::Resul
 fn tenants(page: &mut Page<'_>, standings: &[(TenantId, Standing)]) -> fmt::Result {
     type Of = fn(&Standing) -> u64;
     let counters: [(&str, &str, Of); 2] = [
-        (
-            "tempo_distributor_spans_received",
-            "Spans that came in by pushes",
-            |standing| standing.ledger.received - standing.ledger.recovered,
-        ),
+        ("tempo_distributor_spans_received", "Spans that came in by pushes", |standing| {
+            standing.ledger.received - standing.ledger.recovered
+        }),
         (
             "tempo_distributor_bytes_received",
             "Bytes of the pushes that brought them, as OTLP",

@@ -42,6 +42,10 @@ impl Metrics {
         registry.register("udp_packets", "Packets received over UDP", packets.clone());
         let help = "Packets received over UDP and lost, by the reason";
         registry.register("udp_packets_dropped", help, dropped.clone());
+        // From zero: a rate knows no first one otherwise.
+        for reason in [Dropped::QueueFull, Dropped::Malformed, Dropped::Refused] {
+            self.dropped(reason);
+        }
     }
 
     /// Declares what Tempo has too, under its names. The registry is the root.
