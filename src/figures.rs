@@ -33,6 +33,12 @@ impl fmt::Debug for Figures {
     }
 }
 
+/// What is told of each tenant.
+type OfTenant = fn(&Standing) -> u64;
+
+/// What is summed up over the blocks of each.
+type OfBlock = fn(&BlockEntry) -> u64;
+
 /// Names and values of labels.
 type Tags<'a> = Vec<(&'static str, &'a str)>;
 
@@ -65,8 +71,7 @@ fn ledger(page: &mut Page<'_>, standings: &[(TenantId, Standing)]) -> fmt::Resul
 }
 
 fn tenants(page: &mut Page<'_>, standings: &[(TenantId, Standing)]) -> fmt::Result {
-    type Of = fn(&Standing) -> u64;
-    let counters: [(&str, &str, Of); 2] = [
+    let counters: [(&str, &str, OfTenant); 2] = [
         ("tempo_distributor_spans_received", "Spans that came in by pushes", |standing| {
             standing.ledger.received - standing.ledger.recovered
         }),
@@ -79,7 +84,7 @@ fn tenants(page: &mut Page<'_>, standings: &[(TenantId, Standing)]) -> fmt::Resu
     for (name, help, of) in counters {
         page.counters(name, help, by_tenant(standings, of))?;
     }
-    let gauges: [(&str, &str, Of); 3] = [
+    let gauges: [(&str, &str, OfTenant); 3] = [
         ("tempo_ingester_live_traces", "Traces in memory", |standing| standing.live_traces),
         ("tempo_live_store_live_traces", "Traces in memory", |standing| standing.live_traces),
         ("tempo_live_store_live_trace_bytes", "Memory of them", |standing| standing.live_bytes),
@@ -104,8 +109,7 @@ fn blocks(page: &mut Page<'_>, standings: &[(TenantId, Standing)]) -> fmt::Resul
     let count = |standing: &Standing| standing.manifest.blocks().len() as u64;
     let help = "Blocks in the list";
     page.gauges("tempodb_blocklist_length", help, by_tenant(standings, count))?;
-    type Of = fn(&BlockEntry) -> u64;
-    let sums: [(&str, &str, Of); 2] = [
+    let sums: [(&str, &str, OfBlock); 2] = [
         ("tempodb_backend_objects_total", "Traces in these blocks", |block| block.traces),
         ("tempodb_backend_bytes_total", "Bytes of these blocks", BlockEntry::bytes),
     ];

@@ -122,9 +122,10 @@ pub(super) async fn ledger(State(api): ApiState, request: request::Parts) -> Res
 fn ledger_text(ledgers: &[(TenantId, Ledger)]) -> String {
     let line = |tenant: &str, cells: [&str; 5]| {
         let [received, stored, rejected, pending, balance] = cells;
-        format!(
-            "{tenant:<24}{received:>14} = {stored:>14} + {rejected:>12} + {pending:>12}  {balance}\n"
-        )
+        let row = format!(
+            "{tenant:<24}{received:>14} = {stored:>14} + {rejected:>12} + {pending:>12}  {balance}"
+        );
+        format!("{}\n", row.trim_end())
     };
     let row = |(tenant, ledger): &(TenantId, Ledger)| {
         let Ledger { received, stored, rejected, pending, .. } = ledger;
@@ -134,9 +135,7 @@ fn ledger_text(ledgers: &[(TenantId, Ledger)]) -> String {
         line(tenant.as_str(), [received, stored, rejected, pending, balance])
     };
     let head = line("TENANT", ["RECEIVED", "STORED", "REJECTED", "PENDING", ""]);
-    let rows: String = [head].into_iter().chain(ledgers.iter().map(row)).collect();
-    // No blanks at the ends of lines.
-    rows.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    [head].into_iter().chain(ledgers.iter().map(row)).collect()
 }
 
 pub(super) async fn endpoints() -> String {
