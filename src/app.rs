@@ -25,6 +25,7 @@ use crate::compactor::{self, Compactor};
 use crate::config::{self, Config, Endpoint, Listening};
 use crate::distributor::{self, Distributor};
 use crate::failure::{Failure, Kind};
+use crate::figures::Figures;
 use crate::ingester::{self, Ingester};
 use crate::listener::{Listener, Tls, TlsFiles};
 use crate::querier::{self, Querier};
@@ -179,8 +180,17 @@ impl App {
         compactor_metrics.register(registry.room("compactor"));
         let receiver_metrics = receiver::Metrics::default();
         receiver_metrics.register(registry.room("receiver"));
+        let figures = Figures {
+            ingester: ingester.clone(),
+            ingester_metrics,
+            compactor_metrics,
+            durations: receiver_metrics.durations().clone(),
+            store: store.clone(),
+        };
         let seen = Seen { ingester: ingester.clone(), querier: querier.clone(), store };
         registry.root().register_collector(Box::new(seen));
+        receiver_metrics.register_as_tempo(registry.root());
+        registry.root().register_collector(Box::new(figures));
         Ok(Self {
             clock,
             ingester,
@@ -197,7 +207,7 @@ impl App {
         let config::Shown { all, changed, defaults } = config.shown.clone();
         let (metrics, ready, flush, now) =
             (Arc::clone(self), Arc::clone(&self.phase), self.ingester.clone(), self.clock.clone());
-        let phase = Arc::clone(&self.phase);
+        let (phase, ledger) = (Arc::clone(&self.phase), self.ingester.clone());
         api::Parts {
             querier: Arc::new(self.querier.clone()),
             metrics: Arc::new(move || metrics.registry.lock().encode()),
@@ -209,6 +219,11 @@ impl App {
             flush: Arc::new(move || {
                 let ingester = flush.clone();
                 async move { ingester.flush().await.map_err(Failure::from) }.boxed()
+            }),
+            durations: self.receiver_metrics.durations().clone(),
+            ledger: Arc::new(move || {
+                let standings = ledger.standings().into_iter();
+                standings.map(|(tenant, standing)| (tenant, standing.ledger)).collect()
             }),
             config: Arc::new(api::Shown { all, changed, defaults }),
             now: Arc::new(move || now.now_unix_nano()),

@@ -92,8 +92,14 @@ pub mod query_apis;
 
 // --- wiring
 
+/// Our figures under the names that Tempo's dashboards and alerts read.
+pub mod figures;
+
 /// `tempo.yaml`: each room's settings put together, checked as a whole.
 pub mod config;
+
+/// Tools for operators: what is in a bucket, and whether it is whole.
+pub mod cli;
 
 /// Parts built, started, drained.
 pub mod app;

@@ -1,11 +1,14 @@
-//! Flags, logs, config, run, exit code. Nothing else.
+//! Flags, logs, config, run, exit code; or one of the tools. Nothing else.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
+use tokio::runtime::Runtime;
 use tracing::warn;
+use vivace::cli::{Outcome, Tool};
 use vivace::config::flags::Flags;
 use vivace::config::{Config, Warning};
 use vivace::telemetry::init_logs;
@@ -15,13 +18,13 @@ use vivace::telemetry::init_logs;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let flags = match Flags::parse_from_args(std::env::args_os()) {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(tool) = Tool::parse(&args) {
+        return tool.map_or_else(|text| printed(&text), operate);
+    }
+    let flags = match Flags::parse_from_args(args) {
         Ok(flags) => flags,
-        Err(text) => {
-            let printed = text.print();
-            let code = u8::try_from(text.exit_code()).unwrap_or(1);
-            return if printed.is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
-        }
+        Err(text) => return printed(&text),
     };
     let config = load(&flags);
     if flags.config_verify {
@@ -29,6 +32,26 @@ fn main() -> ExitCode {
     }
     match config.and_then(|(config, warnings)| start(&config, &warnings)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&format!("{error:#}")),
+    }
+}
+
+/// What was asked for, or what is wrong with the command line.
+fn printed(text: &clap::Error) -> ExitCode {
+    let printed = text.print();
+    let code = u8::try_from(text.exit_code()).unwrap_or(1);
+    if printed.is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE }
+}
+
+/// Runs a tool: exit code 1 if it fails or has found something wrong.
+fn operate(tool: Tool) -> ExitCode {
+    let work = || -> anyhow::Result<Outcome> {
+        let mut out = io::stdout();
+        Ok(runtime()?.block_on(vivace::cli::run(tool, &mut out))?)
+    };
+    match work() {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::SomethingWrong) => ExitCode::FAILURE,
         Err(error) => complain(&format!("{error:#}")),
     }
 }
@@ -69,13 +92,14 @@ fn start(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
     for Warning { key, place, reason } in warnings {
         warn!(key, line = place.line, "{reason}");
     }
+    runtime()?.block_on(vivace::app::run(config))
+}
+
+/// The I/O threads, and TLS for what they do.
+fn runtime() -> anyhow::Result<Runtime> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow!("another TLS provider is already chosen"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("io")
-        .build()
-        .context("no threads for the runtime")?;
-    runtime.block_on(vivace::app::run(config))
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.enable_all().thread_name("io").build().context("no threads for the runtime")
 }

@@ -15,6 +15,8 @@ fn parts() -> Parts {
         ready: Arc::new(|| Ok(())),
         answers: Arc::new(|| Ok(())),
         flush: Arc::new(|| async { Ok(()) }.boxed()),
+        durations: Durations::default(),
+        ledger: Arc::new(Vec::new),
         config: Arc::default(),
         now: Arc::new(|| 1_755_000_000_000_000_000),
     }

@@ -25,7 +25,8 @@ pub use self::metrics::MetricsLimits;
 pub(crate) use self::params::Params;
 pub(crate) use self::times::{flexible, go_duration};
 use crate::failure::{Failure, Kind};
-use crate::listener::{self, Slots};
+use crate::ingester::Ledger;
+use crate::listener::{self, Durations, Slots};
 use crate::querier::Querier;
 use crate::tenant::TenantId;
 
@@ -135,6 +136,10 @@ pub struct Parts {
     pub answers: Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>,
     /// Cuts and stores all that is live; done when it is done.
     pub flush: Arc<dyn Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>,
+    /// Where requests are counted.
+    pub durations: Durations,
+    /// What became of the spans of each tenant.
+    pub ledger: Arc<dyn Fn() -> Vec<(TenantId, Ledger)> + Send + Sync>,
     /// The configuration, for people.
     pub config: Arc<Shown>,
     /// Unix nanoseconds.
@@ -270,6 +275,7 @@ pub fn router_with(
         .route("/status/version", get(status::version))
         .route("/status/services", get(status::services))
         .route("/status/endpoints", get(status::endpoints))
+        .route("/status/ledger", get(status::ledger))
         .route("/status/config", get(status::config))
         .route("/status/runtime_config", get(status::runtime_config))
         .route("/status/overrides", get(status::overrides))
@@ -280,11 +286,13 @@ pub fn router_with(
     } else {
         Router::new()
     };
-    api.merge(own)
+    let all = api
+        .merge(own)
         .fallback(not_found)
         .layer(from_fn(compress::gzip))
         .merge(grpc)
-        .layer(from_fn(catch_panics))
+        .layer(from_fn(catch_panics));
+    state.parts.durations.measured(all)
 }
 
 /// Answers until `stop` ends and the questions at work are done.

@@ -11,6 +11,7 @@ use super::format::json as json_response;
 use super::params::Params;
 use super::{Answered, Api, ApiState};
 use crate::failure::Failure;
+use crate::ingester::Ledger;
 use crate::tenant::TenantId;
 
 /// The version of Tempo whose API this is. Clients switch features by it.
@@ -62,6 +63,7 @@ pub(super) async fn status(State(api): ApiState) -> String {
         ("version", version_text()),
         ("services", services_text(&api)),
         ("endpoints", endpoints_text()),
+        ("ledger", ledger_text(&(api.parts.ledger)())),
         ("config", api.parts.config.all.clone()),
     ];
     let told = sections.map(|(name, text)| format!("GET /status/{name}\n{text}\n"));
@@ -91,6 +93,51 @@ fn services_text(api: &Api) -> String {
     format!("{:<16}STATE\n{}", "SERVICE", parts.concat())
 }
 
+/// What became of each span since the start, by tenant: a table, or JSON where `Accept` says so.
+pub(super) async fn ledger(State(api): ApiState, request: request::Parts) -> Response {
+    let ledgers = (api.parts.ledger)();
+    let accepts = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if !accepts.is_some_and(|accepts| accepts.contains("application/json")) {
+        return ledger_text(&ledgers).into_response();
+    }
+    let row = |(tenant, ledger): &(TenantId, Ledger)| {
+        let Ledger { received, stored, rejected, pending, recovered, twins, received_bytes } =
+            ledger;
+        json!({
+            "tenant": tenant.as_str(),
+            "received": received,
+            "stored": stored,
+            "rejected": rejected,
+            "pending": pending,
+            "balanced": ledger.is_balanced(),
+            "recovered": recovered,
+            "storedAsTwins": twins,
+            "receivedBytes": received_bytes,
+        })
+    };
+    let rows: Vec<_> = ledgers.iter().map(row).collect();
+    json_response(json!({ "tenants": rows }).to_string().into_bytes())
+}
+
+fn ledger_text(ledgers: &[(TenantId, Ledger)]) -> String {
+    let line = |tenant: &str, cells: [&str; 5]| {
+        let [received, stored, rejected, pending, balance] = cells;
+        let row = format!(
+            "{tenant:<24}{received:>14} = {stored:>14} + {rejected:>12} + {pending:>12}  {balance}"
+        );
+        format!("{}\n", row.trim_end())
+    };
+    let row = |(tenant, ledger): &(TenantId, Ledger)| {
+        let Ledger { received, stored, rejected, pending, .. } = ledger;
+        let cells = [received, stored, rejected, pending].map(u64::to_string);
+        let balance = if ledger.is_balanced() { "" } else { "NOT BALANCED" };
+        let [received, stored, rejected, pending] = &cells;
+        line(tenant.as_str(), [received, stored, rejected, pending, balance])
+    };
+    let head = line("TENANT", ["RECEIVED", "STORED", "REJECTED", "PENDING", ""]);
+    [head].into_iter().chain(ledgers.iter().map(row)).collect()
+}
+
 pub(super) async fn endpoints() -> String {
     endpoints_text()
 }
@@ -102,7 +149,7 @@ fn endpoints_text() -> String {
 }
 
 /// What the router knows, for people.
-const ENDPOINTS: [(&str, &str); 26] = [
+const ENDPOINTS: [(&str, &str); 27] = [
     ("any", "/api/echo"),
     ("GET", "/api/status/buildinfo"),
     ("any", "/api/search"),
@@ -122,6 +169,7 @@ const ENDPOINTS: [(&str, &str); 26] = [
     ("GET", "/status/version"),
     ("GET", "/status/services"),
     ("GET", "/status/endpoints"),
+    ("GET", "/status/ledger"),
     ("GET", "/status/config"),
     ("GET", "/status/runtime_config"),
     ("GET", "/status/overrides"),

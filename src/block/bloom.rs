@@ -103,6 +103,26 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     u32::try_from(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes)).expect("a CRC of 32 bits")
 }
 
+/// [`crc32c`] of bytes that come in pieces.
+#[derive(Debug)]
+pub struct Crc32c(crc_fast::Digest);
+
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi))
+    }
+}
+
+impl Crc32c {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(&self) -> u32 {
+        u32::try_from(self.0.finalize()).expect("a CRC of 32 bits")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

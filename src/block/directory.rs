@@ -61,6 +61,11 @@ impl Directory {
         (0..self.len()).map(|place| self.fold_at(place))
     }
 
+    /// Where each trace lies, by the folds of their ids.
+    pub(super) fn all(&self) -> impl Iterator<Item = Place> + '_ {
+        (0..self.len()).map(|place| self.place_at(place))
+    }
+
     fn len(&self) -> usize {
         self.0.len() / ENTRY_BYTES
     }

@@ -31,6 +31,11 @@ impl EntryNumber {
     /// The zones of span names.
     pub(super) const NAME_ZONES: Self = Self(1 << 20);
 
+    /// Whether it is an entry of counts; the others are of zones.
+    pub(super) const fn is_counts(self) -> bool {
+        self.0 >= 1 << 21
+    }
+
     /// The counts of a subject, by its own number.
     pub(super) const fn counts(subject: u32) -> Self {
         Self((1 << 21) + subject)
@@ -94,14 +99,24 @@ pub(super) struct Entry {
 /// Finds an entry in a table.
 pub(super) fn find(table: &[u8], number: EntryNumber) -> Option<Entry> {
     let (rows, _) = table.as_chunks::<ROW_BYTES>();
-    let field = |row: &[u8; ROW_BYTES], index: usize| {
-        let (fields, _) = row.as_chunks::<4>();
-        u32::from_le_bytes(fields[index])
-    };
     let found = rows.binary_search_by_key(&number.0, |row| field(row, 0)).ok()?;
-    let [offset, stored_bytes, plain_bytes, crc] =
-        [1, 2, 3, 4].map(|index| field(&rows[found], index));
-    Some(Entry { offset, stored_bytes, plain_bytes, crc })
+    Some(entry(&rows[found]))
+}
+
+/// All entries of a table.
+pub(super) fn all(table: &[u8]) -> impl Iterator<Item = (EntryNumber, Entry)> {
+    let (rows, _) = table.as_chunks::<ROW_BYTES>();
+    rows.iter().map(|row| (EntryNumber(field(row, 0)), entry(row)))
+}
+
+fn field(row: &[u8; ROW_BYTES], index: usize) -> u32 {
+    let (fields, _) = row.as_chunks::<4>();
+    u32::from_le_bytes(fields[index])
+}
+
+fn entry(row: &[u8; ROW_BYTES]) -> Entry {
+    let [offset, stored_bytes, plain_bytes, crc] = [1, 2, 3, 4].map(|index| field(row, index));
+    Entry { offset, stored_bytes, plain_bytes, crc }
 }
 
 impl Entry {

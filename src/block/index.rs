@@ -53,6 +53,26 @@ pub(super) enum Section {
     Entries = 11,
 }
 
+impl Section {
+    /// What people call a section by its number.
+    pub(super) fn name(number: u32) -> &'static str {
+        match number {
+            1 => "directory of traces",
+            2 => "tail of spans.parquet",
+            3 => "tail of traces.parquet",
+            4 => "tail of resources.parquet",
+            5 => "zones and keys",
+            6 => "shared traces",
+            7 => "coverage of write-ahead logs",
+            8 => "value filters",
+            9 => "values (no longer read)",
+            10 => "table of entries",
+            11 => "entries: zones and counts by key",
+            _ => "unknown",
+        }
+    }
+}
+
 /// Builds the object.
 #[derive(Default)]
 pub(super) struct IndexWriter {
@@ -159,10 +179,23 @@ impl IndexReader {
     /// # Errors
     /// When it lies outside the object, or is too large.
     pub(super) fn place(&self, section: Section) -> Result<Option<Placed>, Error> {
+        self.rows()
+            .find(|row| u32_at(row, 0) == section as u32)
+            .map(|row| self.placed(row))
+            .transpose()
+    }
+
+    /// All sections by their numbers, also those that we do not know.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, Result<Placed, Error>)> + '_ {
+        self.rows().map(|row| (u32_at(row, 0), self.placed(row)))
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        self.table.chunks_exact(ENTRY_BYTES)
+    }
+
+    fn placed(&self, entry: &[u8]) -> Result<Placed, Error> {
         let corrupt = |what| Error::Corrupt { part: "index", what };
-        let entry =
-            self.table.chunks_exact(ENTRY_BYTES).find(|entry| u32_at(entry, 0) == section as u32);
-        let Some(entry) = entry else { return Ok(None) };
         let (from, length) = (u64_at(entry, 8), u64_at(entry, 16));
         let end = from.checked_add(length).filter(|end| *end <= self.object_bytes());
         let end = end.ok_or_else(|| corrupt("a section lies outside"))?;
@@ -171,7 +204,7 @@ impl IndexReader {
             return Err(corrupt("a section is larger than 1 GiB"));
         }
         let (flags, crc) = (u32_at(entry, 4), u32_at(entry, 32));
-        Ok(Some(Placed { range: from..end, plain_bytes, flags, crc }))
+        Ok(Placed { range: from..end, plain_bytes, flags, crc })
     }
 
     /// Bytes of the object that were read with its end.
@@ -183,6 +216,15 @@ impl IndexReader {
 }
 
 impl Placed {
+    pub(super) fn is_compressed(&self) -> bool {
+        self.flags & FLAG_ZSTD != 0
+    }
+
+    /// CRC-32C of the stored bytes, as the table says.
+    pub(super) fn crc32c(&self) -> u32 {
+        self.crc
+    }
+
     /// The plain bytes of the section.
     ///
     /// # Errors
@@ -192,7 +234,7 @@ impl Placed {
         if crc32c(&stored) != self.crc {
             return Err(corrupt("checksum of a section mismatches"));
         }
-        if self.flags & FLAG_ZSTD == 0 {
+        if !self.is_compressed() {
             return Ok(stored);
         }
         let bytes = usize::try_from(self.plain_bytes);

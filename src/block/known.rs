@@ -201,7 +201,7 @@ impl Block {
         entries::find(&self.entry_table, number)
     }
 
-    async fn stored_entries(
+    pub(super) async fn stored_entries(
         &self,
         wanted: &[(EntryNumber, Entry)],
         cost: &mut ScanCost,

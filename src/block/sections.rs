@@ -66,6 +66,11 @@ impl IndexObject {
         self.reader.place(section)
     }
 
+    /// All sections by their numbers, also those that we do not know.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, Result<Placed, Error>)> + '_ {
+        self.reader.all()
+    }
+
     /// Plain bytes of a section; 0 if there is none.
     pub(super) fn plain_bytes(&self, section: Section) -> u64 {
         self.place(section).ok().flatten().map_or(0, |placed| placed.plain_bytes)

@@ -267,7 +267,7 @@ impl Block {
         Ok(Arc::clone(&self.traces.all.get_or_try_init(|| load).await?[unit]))
     }
 
-    async fn read_traces(
+    pub(super) async fn read_traces(
         &self,
         units: Range<usize>,
         cost: &mut ScanCost,

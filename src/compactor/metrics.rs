@@ -7,17 +7,17 @@ use prometheus_client::registry::Registry;
 /// Counters of the compactor; clones count together.
 #[derive(Clone, Default)]
 pub struct Metrics {
-    pub(super) joins: Counter,
-    pub(super) joined_blocks: Counter,
-    pub(super) joined_spans: Counter,
-    pub(super) duplicate_spans: Counter,
+    pub(crate) joins: Counter,
+    pub(crate) joined_blocks: Counter,
+    pub(crate) joined_spans: Counter,
+    pub(crate) duplicate_spans: Counter,
     /// Work that somebody else did first.
-    pub(super) overtaken: Counter,
-    pub(super) failures: Counter,
-    pub(super) expired_blocks: Counter,
-    pub(super) swept_blocks: Counter,
+    pub(crate) overtaken: Counter,
+    pub(crate) failures: Counter,
+    pub(crate) expired_blocks: Counter,
+    pub(crate) swept_blocks: Counter,
     /// Blocks that wait to be joined.
-    pub(super) waiting_blocks: Gauge,
+    pub(crate) waiting_blocks: Gauge,
 }
 
 impl Metrics {

@@ -13,7 +13,8 @@ use super::Target;
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(name = "vivace", bin_name = "vivace", version = telemetry::version_and_revision(), disable_version_flag = true,
     about = "A trace database: OTLP in, Parquet blocks in object storage, TraceQL out over Grafana Tempo's API")]
-#[command(after_help = "Flags may have one dash or two, and a value after a space or `=`.")]
+#[command(after_help = "Flags may have one dash or two, and a value after a space or `=`.\n\n\
+    Tools for operators, which only read: vivace blocks list | view | check (see `vivace blocks --help`).")]
 pub struct Flags {
     /// The config; without it every key has its default
     #[arg(long = "config.file", value_name = "PATH")]
@@ -48,7 +49,7 @@ impl Flags {
 }
 
 /// `-config.file` is `--config.file`; `-h` and `-` stay.
-fn two_dashes(arg: OsString) -> OsString {
+pub(crate) fn two_dashes(arg: OsString) -> OsString {
     let one_dash = arg.to_str().is_some_and(|text| {
         let mut letters = text.chars();
         letters.next() == Some('-')

@@ -178,7 +178,7 @@ impl Ingester {
         };
         let Unsettled { entry, cut, base: _, folds: _ } =
             unsettled.take().expect("looked at above");
-        tenant.remove(&cut, manifest);
+        tenant.remove(&cut, manifest, entry.spans);
         self.count_stored(&cut);
         let (bytes, spans) =
             (entry.bytes(), cut.iter().map(|(_, rows)| rows.len() as u64).sum::<u64>());

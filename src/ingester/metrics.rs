@@ -7,13 +7,13 @@ use prometheus_client::registry::Registry;
 #[derive(Clone, Default)]
 pub struct Metrics {
     /// Blocks written and published.
-    pub(super) blocks: Counter,
-    pub(super) block_bytes: Counter,
-    pub(super) block_spans: Counter,
+    pub(crate) blocks: Counter,
+    pub(crate) block_bytes: Counter,
+    pub(crate) block_spans: Counter,
     /// Attempts to write a block that failed: its spans stay in memory.
-    pub(super) failed_flushes: Counter,
+    pub(crate) failed_flushes: Counter,
     /// Spans that came back from the WAL at the start.
-    pub(super) recovered_spans: Counter,
+    pub(crate) recovered_spans: Counter,
 }
 
 impl Metrics {

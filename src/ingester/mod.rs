@@ -10,6 +10,7 @@ mod config;
 mod coverage;
 mod cut;
 mod flush;
+mod ledger;
 mod live;
 mod merge;
 mod metrics;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use config::Config;
+pub use ledger::{Ledger, Standing};
 pub use live::LiveSource;
 pub use metrics::Metrics;
 pub use pinned::Pin;
@@ -163,19 +165,49 @@ impl Ingester {
     /// # Errors
     /// When memory or the WAL is full, or the disk fails: then nothing of the push is acknowledged.
     pub async fn push(&self, tenant: &TenantId, push: Push) -> Result<(), Error> {
-        if push.spans.is_empty() {
+        let (spans, refused) = (push.spans.len() as u64, u64::from(push.refused.count()));
+        if spans + refused == 0 {
             return Ok(());
         }
-        self.check_memory()?;
+        let bytes = push.body.len() as u64;
         let tenant = self.tenant(tenant).await?;
+        if push.spans.is_empty() {
+            tenant.note(&Ledger::pushed(0, refused, bytes));
+            return Ok(());
+        }
+        if let Err(full) = self.check_memory() {
+            tenant.note(&Ledger::pushed(0, spans + refused, bytes));
+            return Err(full);
+        }
         let this = self.clone();
-        to_the_end("push", async move { this.append(&tenant, push).await })
-            .await
-            .unwrap_or(Err(Error::Stopping))
+        let append = async move {
+            let appended = this.append(&tenant, push).await;
+            if appended.is_err() {
+                tenant.note(&Ledger::pushed(0, spans + refused, bytes));
+            }
+            appended
+        };
+        to_the_end("push", append).await.unwrap_or(Err(Error::Stopping))
+    }
+
+    /// Counts spans that were refused before they got here.
+    ///
+    /// # Errors
+    /// When the tenant's block list cannot be read: then they are not counted.
+    pub async fn reject(&self, id: &TenantId, spans: u64, bytes: u64) -> Result<(), Error> {
+        self.tenant(id).await?.note(&Ledger::pushed(0, spans, bytes));
+        Ok(())
+    }
+
+    /// How each tenant stands that this process knows.
+    pub fn standings(&self) -> Vec<(TenantId, Standing)> {
+        self.all_tenants().iter().map(|tenant| (tenant.id.clone(), tenant.standing())).collect()
     }
 
     async fn append(&self, tenant: &Tenant, push: Push) -> Result<(), Error> {
         let Push { spans, refused, body } = push;
+        let (rejected, bytes) = (u64::from(refused.count()), body.len() as u64);
+        let entry = Ledger::pushed(spans.len() as u64, rejected, bytes);
         let received_unix_nano = self.0.clock.now_unix_nano();
         let record = Record {
             tenant: tenant.id.clone(),
@@ -186,7 +218,7 @@ impl Ingester {
             body,
         };
         let position = self.0.wal.append(record).await?;
-        let crowded = tenant.add(spans, position, received_unix_nano);
+        let crowded = tenant.add(spans, position, received_unix_nano, &entry);
         if crowded {
             tenant.wake.notify_one();
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use prost::Message;
 
 use super::coverage::{Coverage, Covered, Origin};
+use super::ledger::Ledger;
 use super::tenant::Tenant;
 use super::{Error, Ingester};
 use crate::block::Opening;
@@ -113,7 +114,7 @@ impl Ingester {
         *self.0.stored.lock().entry(position.segment).or_default() += u64::from(count) - fresh;
         if !spans.is_empty() {
             let received = (received_unix_nano, received_unix_nano);
-            if tenant.add_chunk(spans, origins, received) {
+            if tenant.add_chunk(spans, origins, received, &Ledger::recovered(fresh)) {
                 let unsettled = tenant.cutting.lock().await;
                 tenant.merge_chunks(&self.0.cpu, unsettled.as_ref()).await;
             }

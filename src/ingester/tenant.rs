@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::coverage::Origin;
 use super::cut::{self, LiveTrace};
 use super::flush::Unsettled;
+use super::ledger::{Ledger, Standing};
 use super::pinned::LiveIndex;
 use super::{Config, Error, Inner, Pin};
 use crate::columns::Spans;
@@ -60,6 +61,8 @@ pub(super) struct State {
     /// The index of the chunks of a version, once a query has asked for it.
     pub(super) index: Option<(u64, Arc<LiveIndex>)>,
     refreshed: Duration,
+    /// Changed in the same steps as `chunks`, which have what is pending.
+    ledger: Ledger,
     /// After a cut that failed: when it may be tried again, and how long the pause is.
     pub(super) retry: Option<(Duration, Duration)>,
 }
@@ -81,6 +84,7 @@ impl Tenant {
             version: 0,
             index: None,
             refreshed: inner.clock.running(),
+            ledger: Ledger::default(),
             retry: None,
         };
         Ok(Self {
@@ -92,13 +96,19 @@ impl Tenant {
         })
     }
 
-    /// Takes a chunk in; whether there are so many small ones now that they should be joined.
-    pub(super) fn add(&self, spans: Spans, position: Position, received_unix_nano: u64) -> bool {
+    /// Takes a chunk in; whether there are so many small ones now that they should be joined. `entry` says what came in with it.
+    pub(super) fn add(
+        &self,
+        spans: Spans,
+        position: Position,
+        received_unix_nano: u64,
+        entry: &Ledger,
+    ) -> bool {
         let first = position.first_span;
         let origins = (first..first + spans.next_row())
             .map(|span| Origin { segment: position.segment, span })
             .collect();
-        self.add_chunk(spans, origins, (received_unix_nano, received_unix_nano))
+        self.add_chunk(spans, origins, (received_unix_nano, received_unix_nano), entry)
     }
 
     pub(super) fn add_chunk(
@@ -106,6 +116,7 @@ impl Tenant {
         spans: Spans,
         origins: Vec<Origin>,
         received: (u64, u64),
+        entry: &Ledger,
     ) -> bool {
         let chunk = Chunk {
             live: spans.len(),
@@ -118,8 +129,26 @@ impl Tenant {
         let mut state = self.state.lock();
         state.note_traces(&chunk.spans, received.1);
         state.chunks.push(chunk);
+        state.ledger.add(entry);
         state.version += 1;
         state.crowded().is_some()
+    }
+
+    /// Counts spans that nothing else becomes of.
+    pub(super) fn note(&self, entry: &Ledger) {
+        self.state.lock().ledger.add(entry);
+    }
+
+    /// How it stands at this moment.
+    pub(super) fn standing(&self) -> Standing {
+        let state = self.state.lock();
+        let pending = state.chunks.iter().map(|chunk| chunk.live as u64).sum();
+        Standing {
+            ledger: Ledger { pending, ..state.ledger },
+            live_traces: state.traces.len() as u64,
+            live_bytes: state.chunks.iter().map(|chunk| chunk.bytes).sum(),
+            manifest: Arc::clone(&state.manifest),
+        }
     }
 
     pub(super) fn live_spans(&self) -> u64 {
@@ -183,9 +212,12 @@ impl Tenant {
     }
 
     /// Takes spans out of memory that a block of `manifest` holds: in one step, so that no reader sees them twice or not at all.
-    /// `cut` names rows by chunk; the chunks are those of the cut's own snapshot.
-    pub(super) fn remove(&self, cut: &[(Chunk, Vec<u32>)], manifest: Arc<Manifest>) {
+    /// `cut` names rows by chunk; the chunks are those of the cut's own snapshot. `written` are the spans of the block, in which twins are one.
+    pub(super) fn remove(&self, cut: &[(Chunk, Vec<u32>)], manifest: Arc<Manifest>, written: u64) {
+        let stored = cut.iter().map(|(_, rows)| rows.len() as u64).sum();
         let mut state = self.state.lock();
+        let twins = u64::saturating_sub(stored, written);
+        state.ledger.add(&Ledger { stored, twins, ..Ledger::default() });
         for (chunk, rows) in cut {
             let found = state.chunks.iter().position(|c| Arc::ptr_eq(&c.spans, &chunk.spans));
             let index = found.expect("chunks change under `cutting` only, and new ones are added");

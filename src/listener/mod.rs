@@ -1,6 +1,6 @@
 //! What all listeners share: connections with deadlines, a bound on the work let in, the tenant of a request.
 //!
-//! The parts: `connections` accepts and drains, `slots` bounds the requests at work, `tenant` reads whose request it is, `tls` has the
+//! The parts: `connections` accepts and drains, `durations` measures requests, `slots` bounds the requests at work, `tenant` reads whose request it is, `tls` has the
 //! certificates.
 
 use std::panic::AssertUnwindSafe;
@@ -13,11 +13,13 @@ use http::{HeaderMap, header};
 use crate::failure::Failure;
 
 mod connections;
+mod durations;
 mod slots;
 mod tenant;
 mod tls;
 
 pub use connections::{Listener, serve};
+pub use durations::{Durations, Labels, Requests};
 pub use slots::Slots;
 pub use tenant::{TENANT_HEADER, tenant, tenants};
 pub use tls::{Clients, Tls, TlsError, TlsFiles, Version};

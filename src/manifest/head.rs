@@ -29,6 +29,15 @@ const FIND_ATTEMPTS_MAX: u32 = 8;
 /// Segments read at once.
 const PARALLEL_MAX: usize = 8;
 
+/// The newest list of a tenant's blocks, for who only reads; number 0 if the tenant was never written to.
+///
+/// # Errors
+/// The bucket's, or of a manifest that cannot be read.
+pub async fn newest(store: &Store, tenant: &TenantId) -> Result<Arc<Manifest>, Error> {
+    let reader = Reader { store: store.clone(), tenant: tenant.clone() };
+    reader.find(&Manifest::empty()).await
+}
+
 /// Reads the manifests of one tenant.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {

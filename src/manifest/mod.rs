@@ -48,6 +48,7 @@
 //!   commit ids in it tell whether a commit counted.
 //! - Nothing else is decided by a listing.
 
+mod audit;
 mod commit;
 mod entry;
 mod envelope;
@@ -59,6 +60,8 @@ mod wire;
 
 use uuid::Uuid;
 
+pub use audit::Audit;
+pub use audit::audit;
 pub use commit::Edit;
 pub use commit::Manifests;
 pub use entry::BlockEntry;
@@ -67,6 +70,7 @@ pub use entry::SERVICE_NAMES_MAX;
 pub use entry::SHARED_WITH_MAX;
 pub use entry::WalCoverage;
 pub use entry::made_unix_milli;
+pub use head::newest;
 pub use snapshot::Manifest;
 pub use sweep::Swept;
 

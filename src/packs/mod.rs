@@ -27,6 +27,7 @@
 //! A key is the upper 48 bits of `TraceId::fold` times 0x9e3779b97f4a7c15: of a billion traces one look-up in 300,000 meets another
 //! trace's key. "Not in the pack" is certain.
 
+mod check;
 mod find;
 mod format;
 mod keep;
@@ -37,6 +38,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::check::{Checked, check};
 pub use self::sharing::Sharing;
 
 use parking_lot::Mutex;

@@ -81,6 +81,20 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// As Tempo's metrics name it. A listener is named by what it was opened for.
+    fn labels(self) -> [(&'static str, &'static str); 2] {
+        let (receiver, transport) = match self {
+            Self::OtlpGrpc => ("otlp", "grpc"),
+            Self::OtlpHttp => ("otlp", "http"),
+            Self::JaegerGrpc => ("jaeger", "grpc"),
+            Self::JaegerThriftHttp => ("jaeger", "http"),
+            Self::JaegerThriftCompact => ("jaeger", "udp_thrift_compact"),
+            Self::JaegerThriftBinary => ("jaeger", "udp_thrift_binary"),
+            Self::Zipkin => ("zipkin", "http"),
+        };
+        [("receiver", receiver), ("transport", transport)]
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::OtlpGrpc => "OTLP/gRPC",
@@ -210,11 +224,13 @@ impl Receivers {
             let Listener { protocol, address: _, max_body_bytes, tls } = listener;
             let (mut door, metrics, stop) = (door.clone(), metrics.clone(), stop.clone());
             door.body_bytes_max = max_body_bytes.unwrap_or(door.body_bytes_max);
+            door.push = counted(door.push, protocol, metrics.clone());
             async move {
                 match socket {
                     Socket::Tcp(tcp) => {
                         let listener = listener::Listener::new(tcp, tls);
-                        listener::serve(listener, router(protocol, door), stop).await;
+                        let router = metrics.durations.measured(router(protocol, door));
+                        listener::serve(listener, router, stop).await;
                     }
                     Socket::Udp(socket, written) => {
                         udp::serve(socket, written, door.push, metrics, stop).await;
@@ -235,6 +251,21 @@ impl Socket {
         };
         UdpSocket::bind(address).await.map(|socket| Self::Udp(socket, written))
     }
+}
+
+/// Counts the spans that a listener brings.
+fn counted(push: Push, protocol: Protocol, metrics: Metrics) -> Push {
+    Arc::new(move |tenant, body| {
+        let (pushing, metrics) = (push(tenant, body), metrics.clone());
+        async move {
+            let pushed = pushing.await;
+            if let Ok(Pushed { accepted, rejected, .. }) = &pushed {
+                metrics.pushed(protocol, *accepted, *rejected);
+            }
+            pushed
+        }
+        .boxed()
+    })
 }
 
 fn router(protocol: Protocol, door: Door) -> Router {

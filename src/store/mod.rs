@@ -148,6 +148,19 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens the bucket that `config` names for who only reads: nothing is written, and nothing is tried out. A local folder must be there.
+    ///
+    /// # Errors
+    /// A wrong configuration, or a folder that is not there.
+    pub async fn open_to_read(config: &Config) -> Result<Self, Error> {
+        let Config { backend, local, .. } = config;
+        if *backend == Backend::Local && !local.path.is_dir() {
+            let source = io::Error::new(io::ErrorKind::NotFound, "no such folder");
+            return Err(Error::Folder { path: local.path.clone(), source });
+        }
+        open::open(config).await
+    }
+
     /// An empty store in memory, gone with its last clone.
     pub fn memory() -> Self {
         Self::from_object_store(Arc::new(object_store::memory::InMemory::new()))

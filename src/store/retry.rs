@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use object_store::client::HttpError;
 use rand::RngExt;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::Error;
 use super::Operation;
 use super::Path;
+use super::counters::Ended;
 
 /// How long and how often: with the defaults at most about half a minute of waiting, then the caller decides.
 #[derive(Debug, Clone)]
@@ -78,7 +80,15 @@ where
     loop {
         attempts += 1;
         count.add_request();
-        let error = match attempt().await {
+        let begun = Instant::now();
+        let outcome = attempt().await;
+        let ended = match &outcome {
+            Ok(_) => Ended::Answered,
+            Err(object_store::Error::NotFound { .. }) => Ended::NotFound,
+            Err(_) => Ended::Failed,
+        };
+        count.observe(ended, begun.elapsed().as_secs_f64());
+        let error = match outcome {
             Ok(value) => return Ok(value),
             Err(object_store::Error::NotFound { .. }) => {
                 return Err(Error::NotFound { key: key.clone() });
