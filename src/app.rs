@@ -22,7 +22,7 @@ use tracing::{error, info};
 use crate::api;
 use crate::block::Blocks;
 use crate::compactor::{self, Compactor};
-use crate::config::{self, Config, Endpoint, Listening};
+use crate::config::{self, Config, Endpoint, Listening, PerTenantFile};
 use crate::distributor::{self, Distributor};
 use crate::failure::{Failure, Kind};
 use crate::ingester::{self, Ingester};
@@ -33,6 +33,7 @@ use crate::receiver::{self, Receivers};
 use crate::runtime::{Clock, Cpu, Drain, Task, blocking};
 use crate::store::Store;
 use crate::telemetry::{Registry, VERSION};
+use crate::tenant::Overrides;
 use crate::wal::{RealDisk, Wal};
 
 /// Share of `memory.limit` that live spans may take if `ingester.max_live_bytes` does not say.
@@ -57,6 +58,8 @@ struct App {
     querier: Querier,
     compactor: Compactor,
     receiver_metrics: receiver::Metrics,
+    overrides: Overrides,
+    per_tenant: Mutex<Option<PerTenantFile>>,
     registry: Mutex<Registry>,
     phase: Arc<AtomicU8>,
 }
@@ -96,6 +99,10 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let (ingester, stop) = (app.ingester.clone(), drain.stop());
     // Ends with its handle: what it leaves undone is done by the next process.
     let _packing = Task::spawn("packs", async move { ingester.run_packing(stop).await });
+    let (per_tenant, clock) = (app.per_tenant.lock().take(), app.clock.clone());
+    let stop = drain.stop();
+    let _limits =
+        per_tenant.map(|file| Task::spawn("limits", async move { file.follow(clock, stop).await }));
     let (compactor, stop) = (app.compactor.clone(), drain.stop());
     let is_on = !config.compactor.disabled;
     // As the packs.
@@ -144,6 +151,11 @@ impl App {
         let memory_bytes = config.memory.limit_bytes();
         let blocks = Blocks::new(store.clone(), cpu.clone(), memory_bytes / CACHE_SHARE);
         let clock = Clock::real();
+        let overrides = Overrides::new(config.overrides.defaults.clone());
+        let mut registry = Registry::new();
+        let per_tenant = PerTenantFile::read_first(&config.overrides, &overrides, &mut registry)
+            .await
+            .context("overrides.per_tenant_override_config")?;
         let ingester_metrics = ingester::Metrics::default();
         let distributor_metrics = distributor::Metrics::default();
         let ingester = Ingester::new(ingester::Parts {
@@ -156,7 +168,8 @@ impl App {
             metrics: ingester_metrics.clone(),
         });
         let distributor =
-            Distributor::new(ingester.clone(), cpu.clone(), distributor_metrics.clone());
+            Distributor::new(ingester.clone(), cpu.clone(), distributor_metrics.clone())
+                .limited(overrides.clone(), clock.clone());
         let compactor_metrics = compactor::Metrics::default();
         let compactor = Compactor::new(compactor::Parts {
             config: compactor_config(config),
@@ -173,9 +186,9 @@ impl App {
             cpu.clone(),
             querier_config(config, &cpu, memory_bytes),
         );
-        let mut registry = Registry::new();
         ingester_metrics.register(registry.room("ingester"));
         distributor_metrics.register(registry.room("distributor"));
+        distributor_metrics.register_known(registry.root());
         compactor_metrics.register(registry.room("compactor"));
         let receiver_metrics = receiver::Metrics::default();
         receiver_metrics.register(registry.room("receiver"));
@@ -188,6 +201,8 @@ impl App {
             querier,
             compactor,
             receiver_metrics,
+            overrides,
+            per_tenant: Mutex::new(per_tenant),
             registry: Mutex::new(registry),
             phase: Arc::new(AtomicU8::new(STARTING)),
         })

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use serde::Deserialize;
 
 use super::problem::{Error, Problem, Warning, one_of};
@@ -16,6 +15,7 @@ use super::reader::{Notes, Reader};
 use super::tree::{Entry, Kind, Node, parse};
 use crate::failure::chain;
 use crate::runtime::{Clock, Stop, blocking};
+use crate::telemetry::Registry;
 use crate::tenant::{Layer, Overrides, TenantId};
 
 /// Where the keys of an entry are those of the defaults.
@@ -95,22 +95,35 @@ pub struct PerTenantFile {
 }
 
 impl PerTenantFile {
-    /// Of the config; none if it names no file.
-    pub fn of(config: &super::Overrides, overrides: &Overrides) -> Option<Self> {
+    /// The file that the config names, read for the first time; none if it names none.
+    ///
+    /// # Errors
+    /// As [`PerTenantFile::read`].
+    pub async fn read_first(
+        config: &super::Overrides,
+        overrides: &Overrides,
+        registry: &mut Registry,
+    ) -> Result<Option<Self>, Error> {
         let path = config.per_tenant_override_config.clone();
-        (!path.as_os_str().is_empty()).then(|| Self {
+        if path.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let mut file = Self {
             path,
             period: config.per_tenant_override_period,
             overrides: overrides.clone(),
             seen: None,
             is_good: Gauge::default(),
-        })
+        };
+        file.register(registry);
+        file.read().await?;
+        Ok(Some(file))
     }
 
     /// Declares whether the last reading was good, under Tempo's name.
-    pub fn register(&self, registry: &mut Registry) {
+    fn register(&self, registry: &mut Registry) {
         let help = "Whether overrides.per_tenant_override_config was good when it was read last";
-        registry.register(
+        registry.root().register(
             "tempo_runtime_config_last_reload_successful",
             help,
             self.is_good.clone(),

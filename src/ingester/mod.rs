@@ -13,6 +13,7 @@ mod flush;
 mod live;
 mod merge;
 mod metrics;
+mod open;
 mod packing;
 mod pinned;
 mod recover;
@@ -28,6 +29,7 @@ use parking_lot::Mutex;
 pub use config::Config;
 pub use live::LiveSource;
 pub use metrics::Metrics;
+pub use open::OpenTraces;
 pub use pinned::Pin;
 
 use self::tenant::Tenant;

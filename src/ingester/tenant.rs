@@ -60,6 +60,8 @@ pub(super) struct State {
     /// The index of the chunks of a version, once a query has asked for it.
     pub(super) index: Option<(u64, Arc<LiveIndex>)>,
     refreshed: Duration,
+    /// When open traces were last counted (Unix nanoseconds), and their number with those that came since.
+    pub(super) open: Option<(u64, u64)>,
     /// After a cut that failed: when it may be tried again, and how long the pause is.
     pub(super) retry: Option<(Duration, Duration)>,
 }
@@ -81,6 +83,7 @@ impl Tenant {
             version: 0,
             index: None,
             refreshed: inner.clock.running(),
+            open: None,
             retry: None,
         };
         Ok(Self {
@@ -229,6 +232,11 @@ impl State {
                 spans: 0,
                 has_root: false,
             });
+            if trace.spans == 0
+                && let Some((_, open)) = &mut self.open
+            {
+                *open += 1;
+            }
             trace.last_unix_nano = trace.last_unix_nano.max(received_unix_nano);
             trace.spans += 1;
             trace.has_root |= spans.parent_id[row].is_none();

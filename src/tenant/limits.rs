@@ -143,14 +143,13 @@ impl Layer {
             ("compaction", compaction.said()),
             ("global", global.said()),
         ];
-        let mut text = String::new();
-        for (name, said) in groups.into_iter().filter(|(_, said)| !said.is_empty()) {
-            text.push_str(&format!("{indent}{name}:\n"));
-            for (key, value) in said {
-                text.push_str(&format!("{indent}    {key}: {value}\n"));
-            }
-        }
-        text
+        let of_group = |(name, said): (&str, Vec<(&str, String)>)| {
+            let lines =
+                said.into_iter().map(|(key, value)| format!("{indent}    {key}: {value}\n"));
+            let lines: String = lines.collect();
+            if lines.is_empty() { lines } else { format!("{indent}{name}:\n{lines}") }
+        };
+        groups.map(of_group).concat()
     }
 }
 

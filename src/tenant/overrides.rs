@@ -77,12 +77,11 @@ impl Overrides {
         let held = self.0.read();
         let all = held.all.iter().map(|layer| (ALL_TENANTS, layer));
         let own = held.tenants.iter().map(|(id, (layer, _))| (id.as_str(), layer));
-        let mut text = String::new();
-        for (id, layer) in all.chain(own) {
-            let said = layer.yaml("        ");
-            let said = if said.is_empty() { " {}\n".to_owned() } else { format!("\n{said}") };
-            text.push_str(&format!("    \"{id}\":{said}"));
-        }
+        let entry = |(id, layer): (&str, &Layer)| match layer.yaml("        ") {
+            said if said.is_empty() => format!("    \"{id}\": {{}}\n"),
+            said => format!("    \"{id}\":\n{said}"),
+        };
+        let text: String = all.chain(own).map(entry).collect();
         if text.is_empty() { "overrides: {}\n".to_owned() } else { format!("overrides:\n{text}") }
     }
 }
