@@ -179,7 +179,8 @@ impl App {
             cpu: cpu.clone(),
             clock: clock.clone(),
             metrics: compactor_metrics.clone(),
-        });
+        })
+        .limited(overrides.clone());
         let querier = Querier::new(
             ingester.clone(),
             blocks,
@@ -226,6 +227,7 @@ impl App {
                 async move { ingester.flush().await.map_err(Failure::from) }.boxed()
             }),
             config: Arc::new(api::Shown { all, changed, defaults }),
+            overrides: self.overrides.clone(),
             now: Arc::new(move || now.now_unix_nano()),
         }
     }
@@ -298,15 +300,11 @@ fn ingester_config(config: &Config, memory_bytes: u64) -> ingester::Config {
 
 fn compactor_config(config: &Config) -> compactor::Config {
     let compaction = &config.compactor.compaction;
-    let retention = match config.overrides.defaults.compaction.block_retention {
-        Duration::ZERO => compaction.block_retention,
-        retention => retention,
-    };
     compactor::Config {
         window: compaction.compaction_window,
         spans_max: compaction.max_compaction_spans,
         cycle: compaction.compaction_cycle,
-        retention,
+        retention: compaction.block_retention,
         grace: compaction.compacted_block_retention,
         // What is not cut at the end of a window by then joins nothing of it any more.
         settle_after: config.ingester.max_block_duration + config.ingester.max_block_duration / 2,
@@ -327,11 +325,6 @@ fn api_config(config: &Config) -> api::Config {
     let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     // In these two 0 means "any".
     let any = |value: usize| if value == 0 { usize::MAX } else { value };
-    let defaults = api::Config::default();
-    let api_timeout = match frontend.api_timeout {
-        Duration::ZERO => defaults.api_timeout,
-        timeout => timeout,
-    };
     api::Config {
         multitenancy: config.multitenancy_enabled,
         default_result_limit: count(frontend.search.default_result_limit),
@@ -340,7 +333,11 @@ fn api_config(config: &Config) -> api::Config {
         max_spans_per_span_set: count(frontend.search.max_spans_per_span_set),
         max_duration: frontend.search.max_duration,
         max_query_expression_size_bytes: any(frontend.max_query_expression_size_bytes),
-        api_timeout,
+        api_timeout: frontend.api_timeout,
+        search_timeout: config.querier.search.query_timeout,
+        trace_by_id_timeout: config.querier.trace_by_id.query_timeout,
+        concurrent_queries: config.querier.max_concurrent_queries,
+        query_end_cutoff: frontend.query_end_cutoff,
         mcp: frontend.mcp_server.enabled,
         log_queries_longer_than: frontend.log_queries_longer_than,
         metrics: api::MetricsLimits {
@@ -349,7 +346,7 @@ fn api_config(config: &Config) -> api::Config {
             max_response_series: frontend.metrics.max_response_series,
             max_intervals: frontend.metrics.max_intervals,
         },
-        ..defaults
+        ..api::Config::default()
     }
 }
 

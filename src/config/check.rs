@@ -43,29 +43,8 @@ pub(super) fn check(config: &Config) -> Result<Vec<Warning>, Error> {
     queries(config, &mut findings);
     memory(config, &mut findings);
     overrides(config, &mut findings);
-    without_effect(config, &mut findings);
     let Findings { problems, warnings } = findings;
     if problems.is_empty() { Ok(warnings) } else { Err(Error::Wrong(problems)) }
-}
-
-/// Settings that are read and checked, but of parts that this version does not have: nobody should rely on them in silence.
-fn without_effect(config: &Config, findings: &mut Findings) {
-    let default = Config::default();
-    let (asked, usual) = (&config.query_frontend, &default.query_frontend);
-    for (is_set, key) in [
-        (asked.query_end_cutoff != usual.query_end_cutoff, "query_frontend.query_end_cutoff"),
-        (
-            config.querier.max_concurrent_queries != default.querier.max_concurrent_queries,
-            "querier.max_concurrent_queries",
-        ),
-        (config.querier.search != default.querier.search, "querier.search.query_timeout"),
-        (
-            config.querier.trace_by_id != default.querier.trace_by_id,
-            "querier.trace_by_id.query_timeout",
-        ),
-    ] {
-        findings.warn_if(is_set, key, "is known, but has no effect in this version");
-    }
 }
 
 fn ports(server: &Server, distributor: &Distributor, findings: &mut Findings) {
