@@ -14,11 +14,17 @@ const TENANTS_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Rates(Mutex<HashMap<TenantId, Bucket>>);
 
-/// What came in and has not leaked out, as the time at which it will have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What came in and has not leaked out at the time `at`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Bucket {
-    empty_at: Duration,
+    bytes: f64,
+    at: Duration,
+    /// Bytes a second, when it was looked at last.
+    rate: f64,
 }
+
+/// Bytes that do not matter: what sums of fractions are wrong by.
+const NOTHING: f64 = 1e-3;
 
 /// Why bytes are not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +50,17 @@ impl Rates {
         let Some((rate, burst)) = rate_and_burst(limits) else { return Ok(()) };
         let mut buckets = self.0.lock();
         if buckets.len() >= TENANTS_MAX && !buckets.contains_key(tenant) {
-            buckets.retain(|_, bucket| bucket.empty_at > now);
+            buckets.retain(|_, bucket| bucket.at_time(now) > 0.0);
         }
         buckets.entry(tenant.clone()).or_default().take(bytes, rate, burst, now)
     }
 
     /// As if these bytes had not been taken: they were not stored, and their sender comes again.
     pub(super) fn give_back(&self, tenant: &TenantId, bytes: u64, limits: &Ingestion) {
-        let Some((rate, _)) = rate_and_burst(limits) else { return };
-        if let Some(bucket) = self.0.lock().get_mut(tenant) {
-            bucket.empty_at = bucket.empty_at.saturating_sub(time_of(bytes, rate));
+        if rate_and_burst(limits).is_some()
+            && let Some(bucket) = self.0.lock().get_mut(tenant)
+        {
+            bucket.bytes = (bucket.bytes - number(bytes)).max(0.0);
         }
     }
 }
@@ -69,20 +76,29 @@ impl Bucket {
         if bytes > burst {
             return Err(Over::Burst { burst });
         }
-        let held = self.empty_at.saturating_sub(now);
-        let room = time_of(burst - bytes, rate);
-        if let Some(wait) = held.checked_sub(room).filter(|wait| !wait.is_zero()) {
+        self.rate = number(rate);
+        self.bytes = self.at_time(now);
+        self.at = now;
+        let filled = self.bytes + number(bytes);
+        let over = filled - number(burst);
+        if over > NOTHING {
+            let wait = Duration::try_from_secs_f64(over / self.rate).unwrap_or(Duration::MAX);
             return Err(Over::Rate { wait });
         }
-        self.empty_at = now + held + time_of(bytes, rate);
+        self.bytes = filled;
         Ok(())
+    }
+
+    /// What is in it at a later time.
+    fn at_time(&self, now: Duration) -> f64 {
+        let leaked = now.saturating_sub(self.at).as_secs_f64() * self.rate;
+        (self.bytes - leaked).max(0.0)
     }
 }
 
-/// How long bytes take at a rate in bytes a second.
-fn time_of(bytes: u64, rate: u64) -> Duration {
-    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+#[expect(clippy::cast_precision_loss, reason = "bytes are far fewer than 2^53")]
+fn number(bytes: u64) -> f64 {
+    bytes as f64
 }
 
 #[cfg(test)]
@@ -143,7 +159,9 @@ mod tests {
         let (rates, a) = (Rates::default(), tenant("a"));
         assert_eq!(rates.take(&a, 1000, &limits(10, 1000), Duration::ZERO), Ok(()));
         assert!(rates.take(&a, 1000, &limits(10, 1000), Duration::ZERO).is_err());
-        assert_eq!(rates.take(&a, 1000, &limits(0, 1000), Duration::ZERO), Ok(()));
+        let second = Duration::from_secs(1);
+        assert_eq!(rates.take(&a, 1000, &limits(1000, 1000), second), Ok(()));
+        assert_eq!(rates.take(&a, 1000, &limits(0, 1000), second), Ok(()));
     }
 
     #[test]
