@@ -1,12 +1,12 @@
 //! Limits of tenants in the real process: what is refused and how, one tenant beside another, and the file read again.
 
-mod limits {
-    pub(crate) mod server;
-}
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "limits/server.rs"]
+mod server;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use limits::server::{Server, set_tenants};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -14,6 +14,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use tempfile::TempDir;
 use tonic::Code;
+
+use server::{Server, set_tenants};
 
 const TENANTS: &str = r#"
 overrides:

@@ -59,15 +59,28 @@ fn entries(root: &Node, notes: &RefCell<Notes>) -> Result<BTreeMap<String, Layer
                 place: *place,
                 reason: error.to_string(),
             })?;
-            let before = notes.borrow().warnings.len();
-            let layer = Layer::deserialize(Reader::below_path(node, notes, DEFAULTS))?;
-            for warning in notes.borrow_mut().warnings.iter_mut().skip(before) {
-                warning.key = warning.key.replace(DEFAULTS, &format!("{OVERRIDES}.{key}"));
-            }
+            let layer = Layer::deserialize(Reader::below_path(node, notes, DEFAULTS));
+            name_tenant(&mut notes.borrow_mut(), key);
+            let layer = layer?;
             layers.insert(key.clone(), layer);
         }
     }
     Ok(layers)
+}
+
+/// Keys below the defaults become those of the tenant's entry.
+fn name_tenant(notes: &mut Notes, tenant: &str) {
+    let name = |key: &mut String| {
+        if let Some(rest) = key.strip_prefix(DEFAULTS) {
+            *key = format!("{OVERRIDES}.{tenant}{rest}");
+        }
+    };
+    notes.warnings.iter_mut().for_each(|warning| name(&mut warning.key));
+    for problem in &mut notes.problems {
+        if let Problem::Refused { key, .. } = problem {
+            name(key);
+        }
+    }
 }
 
 /// The entries of a map; none of what has no value.
