@@ -22,7 +22,7 @@ use tracing::{error, info};
 use crate::api;
 use crate::block::Blocks;
 use crate::compactor::{self, Compactor};
-use crate::config::{self, Config, Endpoint, Listening};
+use crate::config::{self, Config, Endpoint, Listening, PerTenantFile};
 use crate::distributor::{self, Distributor};
 use crate::failure::{Failure, Kind};
 use crate::figures::Figures;
@@ -34,6 +34,7 @@ use crate::receiver::{self, Receivers};
 use crate::runtime::{Clock, Cpu, Drain, Task, blocking};
 use crate::store::Store;
 use crate::telemetry::{Registry, VERSION};
+use crate::tenant::Overrides;
 use crate::wal::{RealDisk, Wal};
 
 /// Share of `memory.limit` that live spans may take if `ingester.max_live_bytes` does not say.
@@ -58,6 +59,8 @@ struct App {
     querier: Querier,
     compactor: Compactor,
     receiver_metrics: receiver::Metrics,
+    overrides: Overrides,
+    per_tenant: Mutex<Option<PerTenantFile>>,
     registry: Mutex<Registry>,
     phase: Arc<AtomicU8>,
 }
@@ -97,6 +100,10 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let (ingester, stop) = (app.ingester.clone(), drain.stop());
     // Ends with its handle: what it leaves undone is done by the next process.
     let _packing = Task::spawn("packs", async move { ingester.run_packing(stop).await });
+    let (per_tenant, clock) = (app.per_tenant.lock().take(), app.clock.clone());
+    let stop = drain.stop();
+    let _limits =
+        per_tenant.map(|file| Task::spawn("limits", async move { file.follow(clock, stop).await }));
     let (compactor, stop) = (app.compactor.clone(), drain.stop());
     let is_on = !config.compactor.disabled;
     // As the packs.
@@ -145,6 +152,11 @@ impl App {
         let memory_bytes = config.memory.limit_bytes();
         let blocks = Blocks::new(store.clone(), cpu.clone(), memory_bytes / CACHE_SHARE);
         let clock = Clock::real();
+        let overrides = Overrides::new(config.overrides.defaults.clone());
+        let mut registry = Registry::new();
+        let per_tenant = PerTenantFile::read_first(&config.overrides, &overrides, &mut registry)
+            .await
+            .context("overrides.per_tenant_override_config")?;
         let ingester_metrics = ingester::Metrics::default();
         let distributor_metrics = distributor::Metrics::default();
         let ingester = Ingester::new(ingester::Parts {
@@ -157,7 +169,8 @@ impl App {
             metrics: ingester_metrics.clone(),
         });
         let distributor =
-            Distributor::new(ingester.clone(), cpu.clone(), distributor_metrics.clone());
+            Distributor::new(ingester.clone(), cpu.clone(), distributor_metrics.clone())
+                .limited(overrides.clone(), clock.clone());
         let compactor_metrics = compactor::Metrics::default();
         let compactor = Compactor::new(compactor::Parts {
             config: compactor_config(config),
@@ -167,16 +180,17 @@ impl App {
             cpu: cpu.clone(),
             clock: clock.clone(),
             metrics: compactor_metrics.clone(),
-        });
+        })
+        .limited(overrides.clone());
         let querier = Querier::new(
             ingester.clone(),
             blocks,
             cpu.clone(),
             querier_config(config, &cpu, memory_bytes),
         );
-        let mut registry = Registry::new();
         ingester_metrics.register(registry.room("ingester"));
         distributor_metrics.register(registry.room("distributor"));
+        distributor_metrics.register_known(registry.root());
         compactor_metrics.register(registry.room("compactor"));
         let receiver_metrics = receiver::Metrics::default();
         receiver_metrics.register(registry.room("receiver"));
@@ -198,6 +212,8 @@ impl App {
             querier,
             compactor,
             receiver_metrics,
+            overrides,
+            per_tenant: Mutex::new(per_tenant),
             registry: Mutex::new(registry),
             phase: Arc::new(AtomicU8::new(STARTING)),
         })
@@ -226,6 +242,7 @@ impl App {
                 standings.map(|(tenant, standing)| (tenant, standing.ledger)).collect()
             }),
             config: Arc::new(api::Shown { all, changed, defaults }),
+            overrides: self.overrides.clone(),
             now: Arc::new(move || now.now_unix_nano()),
         }
     }
@@ -298,15 +315,11 @@ fn ingester_config(config: &Config, memory_bytes: u64) -> ingester::Config {
 
 fn compactor_config(config: &Config) -> compactor::Config {
     let compaction = &config.compactor.compaction;
-    let retention = match config.overrides.defaults.compaction.block_retention {
-        Duration::ZERO => compaction.block_retention,
-        retention => retention,
-    };
     compactor::Config {
         window: compaction.compaction_window,
         spans_max: compaction.max_compaction_spans,
         cycle: compaction.compaction_cycle,
-        retention,
+        retention: compaction.block_retention,
         grace: compaction.compacted_block_retention,
         // What is not cut at the end of a window by then joins nothing of it any more.
         settle_after: config.ingester.max_block_duration + config.ingester.max_block_duration / 2,
@@ -327,11 +340,6 @@ fn api_config(config: &Config) -> api::Config {
     let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     // In these two 0 means "any".
     let any = |value: usize| if value == 0 { usize::MAX } else { value };
-    let defaults = api::Config::default();
-    let api_timeout = match frontend.api_timeout {
-        Duration::ZERO => defaults.api_timeout,
-        timeout => timeout,
-    };
     api::Config {
         multitenancy: config.multitenancy_enabled,
         default_result_limit: count(frontend.search.default_result_limit),
@@ -340,7 +348,11 @@ fn api_config(config: &Config) -> api::Config {
         max_spans_per_span_set: count(frontend.search.max_spans_per_span_set),
         max_duration: frontend.search.max_duration,
         max_query_expression_size_bytes: any(frontend.max_query_expression_size_bytes),
-        api_timeout,
+        api_timeout: frontend.api_timeout,
+        search_timeout: config.querier.search.query_timeout,
+        trace_by_id_timeout: config.querier.trace_by_id.query_timeout,
+        concurrent_queries: config.querier.max_concurrent_queries,
+        query_end_cutoff: frontend.query_end_cutoff,
         mcp: frontend.mcp_server.enabled,
         log_queries_longer_than: frontend.log_queries_longer_than,
         metrics: api::MetricsLimits {
@@ -349,7 +361,7 @@ fn api_config(config: &Config) -> api::Config {
             max_response_series: frontend.metrics.max_response_series,
             max_intervals: frontend.metrics.max_intervals,
         },
-        ..defaults
+        ..api::Config::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use vivace::config::{Backend, Config, Warning};
+use vivace::config::{Backend, Config, Warning, per_tenant};
 
 /// The shipped file with the keys that most leave out: `#key: …`, no space after the `#`.
 fn whole() -> io::Result<String> {
@@ -384,4 +384,59 @@ fn values_that_do_not_fit_together_are_refused() {
     let (free, _) =
         Config::from_text("server: {http_listen_port: 0, grpc_listen_port: 0}", None).unwrap();
     assert_eq!(free.check().unwrap(), []);
+}
+
+#[test]
+fn limits_of_tenants_have_the_keys_of_the_defaults() {
+    let text = "
+overrides:
+  '*': {global: {max_bytes_per_trace: 1MiB}}
+  team.a:
+    ingestion: {rate_limit_bytes: 5MB, tenant_shard_size: 3}
+    compaction: {block_retention: 7d}
+    metrics_generator: {processors: [span-metrics]}
+  b:
+";
+    let (layers, warnings) = per_tenant(text).unwrap();
+    assert_eq!(layers.keys().collect::<Vec<_>>(), ["*", "b", "team.a"]);
+    assert_eq!(layers["*"].global.max_bytes_per_trace, Some(1 << 20));
+    assert_eq!(layers["b"], vivace::tenant::Layer::default());
+    let own = &layers["team.a"];
+    assert_eq!(own.ingestion.rate_limit_bytes, Some(5_000_000));
+    assert_eq!(own.ingestion.burst_size_bytes, None);
+    assert_eq!(own.compaction.block_retention, Some(Duration::from_hours(168)));
+    assert_eq!(
+        keys(&warnings),
+        ["overrides.team.a.ingestion.tenant_shard_size", "overrides.team.a.metrics_generator"]
+    );
+    assert!(per_tenant("").unwrap().0.is_empty());
+    assert!(per_tenant("overrides:").unwrap().0.is_empty());
+
+    for (text, says) in [
+        ("override: {}", "unknown key `override` at line 1, column 1; did you mean `overrides`?"),
+        (
+            "overrides: [a]",
+            "`overrides` at line 1, column 12: found something else, allowed is a map",
+        ),
+        (
+            "overrides: {a/b: {}}",
+            "`a/b` at line 1, column 13: tenant ID 'a/b' contains unsupported",
+        ),
+        ("overrides: {a: {}, a: {}}", "duplicate key `a` at line 1, column 20"),
+        (
+            "overrides: {a: {ingestion_rate_limit_bytes: 5}}",
+            "`overrides.a.ingestion_rate_limit_bytes`",
+        ),
+        (
+            "overrides:\n  a: {read: {max_search_duration: 5}}\n  b: {raed: {}}",
+            "`max_search_duration` at line 2, column 35: found `5`, allowed is a time with its unit",
+        ),
+        (
+            "overrides: {a: {raed: {}}}",
+            "unknown key `raed` at line 1, column 17; did you mean `read`?",
+        ),
+    ] {
+        let error = per_tenant(text).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{text}\n{error}");
+    }
 }

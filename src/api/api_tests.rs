@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tower::ServiceExt;
 
 use super::*;
+use crate::failure::Kind;
 
 fn parts() -> Parts {
     Parts {
@@ -18,6 +19,7 @@ fn parts() -> Parts {
         durations: Durations::default(),
         ledger: Arc::new(Vec::new),
         config: Arc::default(),
+        overrides: Overrides::default(),
         now: Arc::new(|| 1_755_000_000_000_000_000),
     }
 }
@@ -260,8 +262,7 @@ async fn a_panic_is_a_500() {
 
 #[tokio::test]
 async fn a_full_house_sends_away() {
-    let slots = Slots::new(1);
-    let api = Api { config: Config::default(), parts: parts(), slots };
+    let api = Api::new(Config { requests_max: 1, ..Config::default() }, parts());
     let request = Request::new(Body::empty()).into_parts().0;
     let first = api.enter(&request);
     let refused = Refused(api.enter(&request).err().unwrap()).into_response();
@@ -274,9 +275,16 @@ async fn a_full_house_sends_away() {
 #[tokio::test]
 async fn a_slow_answer_is_not_waited_for() {
     let config = Config { api_timeout: Duration::from_millis(1), ..Config::default() };
-    let slots = Slots::new(1);
-    let api = Api { config, parts: parts(), slots };
-    let failure = api.within(std::future::pending::<Result<(), _>>()).await.unwrap_err();
+    let api = Api::new(config, parts());
+    let call = api.enter(&Request::new(Body::empty()).into_parts().0).unwrap();
+    let never = || std::future::pending::<Result<(), _>>();
+    let failure = api.within(&call, never()).await.unwrap_err();
     assert_eq!(failure.kind, Kind::Timeout);
-    assert_eq!(failure.message, "unable to process request in the configured timeout");
+    let text =
+        "unable to process request in the configured timeout (query_frontend.api_timeout: 1ms)";
+    assert_eq!(failure.message, text);
+    let config = Config { trace_by_id_timeout: Duration::from_millis(1), ..Config::default() };
+    let api = Api::new(config, parts());
+    let failure = api.within_lookup(&call, never()).await.unwrap_err();
+    assert!(failure.message.contains("querier.trace_by_id.query_timeout: 1ms"), "{failure}");
 }

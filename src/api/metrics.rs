@@ -10,7 +10,7 @@ use traceql_grammar::go_duration as print_nanos;
 use super::cost::{metrics_of, with_cost};
 use super::explain::{self, Explained, counted};
 use super::format::{Form, json};
-use super::params::{self, Params};
+use super::params::{self, Params, clamped, latest};
 use super::proto::{
     Exemplar, InstantSeries, KeyValue, PartialStatus, QueryInstantResponse, QueryRangeResponse,
     Sample, TimeSeries,
@@ -59,12 +59,13 @@ impl Default for MetricsLimits {
 
 pub(super) async fn query_range(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
-    let wanted = range_request(&call.params, &api.config, api.now())?;
+    let wanted = range_request(&call.params, &call.config, api.now())?;
     if explain::is_wanted(&call.params) {
         return explained(&api, &call, wanted).await;
     }
     let (form, max) = (call.form, wanted.max_series);
-    let answer = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
+    let answer =
+        api.within(&call, Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
     let cost = answer.cost;
     let response = on_cpu(move || range_response(form, answer, max)).await;
     Ok(with_cost(response, &cost))
@@ -83,7 +84,7 @@ fn range_response(form: Form, mut answer: MetricsAnswer, max: usize) -> Response
 pub(super) async fn query(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     if explain::is_wanted(&call.params) {
-        let wanted = instant_request(&call.params, &api.config, api.now())?;
+        let wanted = instant_request(&call.params, &call.config, api.now())?;
         return explained(&api, &call, wanted).await;
     }
     let (message, cost) = instant(&api, &call).await?;
@@ -92,9 +93,10 @@ pub(super) async fn query(State(api): ApiState, request: request::Parts) -> Answ
 
 /// Series over time, by the parameters of a call.
 pub(super) async fn range(api: &Api, call: &Call) -> Result<(QueryRangeResponse, Cost), Failure> {
-    let wanted = range_request(&call.params, &api.config, api.now())?;
+    let wanted = range_request(&call.params, &call.config, api.now())?;
     let max = wanted.max_series;
-    let answer = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
+    let answer =
+        api.within(call, Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
     let cost = answer.cost;
     Ok((on_cpu(move || range_answer(answer, max)).await, cost))
 }
@@ -104,9 +106,10 @@ pub(super) async fn instant(
     api: &Api,
     call: &Call,
 ) -> Result<(QueryInstantResponse, Cost), Failure> {
-    let wanted = instant_request(&call.params, &api.config, api.now())?;
+    let wanted = instant_request(&call.params, &call.config, api.now())?;
     let max = wanted.max_series;
-    let answer = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
+    let answer =
+        api.within(call, Box::pin(api.parts.querier.metrics(&call.tenants, wanted))).await?;
     let cost = answer.cost;
     Ok((on_cpu(move || instant_answer(answer, max)).await, cost))
 }
@@ -139,7 +142,7 @@ where
 /// Computes, and tells how.
 async fn explained(api: &Api, call: &Call, wanted: MetricsRequest) -> Answered {
     let (text, window, begun) = (wanted.query.clone(), wanted.slots.window(), api.now());
-    let computed = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, wanted)));
+    let computed = api.within(call, Box::pin(api.parts.querier.metrics(&call.tenants, wanted)));
     let (answer, cpu) = metered(computed).await;
     let MetricsAnswer { series, is_cut: _, cost } = answer?;
     let query = compile_metrics(&text).map_err(|error| Failure::invalid(error.to_string()))?;
@@ -242,6 +245,7 @@ pub(super) fn instant_request(
 ) -> Result<MetricsRequest, Failure> {
     let query = query_text(params, config)?;
     let (start, end) = time_range(params, config, now)?;
+    let (start, end) = clamped(start..=end, config, now).into_inner();
     Ok(MetricsRequest {
         query,
         slots: Slots::instant(start, end),
@@ -269,7 +273,7 @@ fn time_range(params: &Params, config: &Config, now: u64) -> Result<(u64, u64), 
             time.ok_or_else(|| Failure::invalid(format!("invalid {name}: {text:?} is no time")))?;
         Ok(Some(time).filter(|time| *time > 0))
     };
-    let end = bound("end")?.unwrap_or(now);
+    let end = bound("end")?.unwrap_or_else(|| latest(config, now));
     let back = match params.get("since") {
         None => SINCE,
         Some(text) => since(text)
@@ -282,7 +286,8 @@ fn time_range(params: &Params, config: &Config, now: u64) -> Result<(u64, u64), 
     let max = config.metrics.max_duration;
     if max > Duration::ZERO && end - start > nanos(max) {
         return Err(Failure::invalid(format!(
-            "metrics query time range exceeds the maximum allowed duration of {}",
+            "metrics query time range exceeds the maximum allowed duration of {} \
+             (query_frontend.metrics.max_duration, or overrides: read.max_metrics_duration)",
             print_go(max)
         )));
     }

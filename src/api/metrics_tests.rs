@@ -80,7 +80,8 @@ fn refusals_say_why() {
         ("step=x", r#"invalid step: "x" is no duration"#),
         (
             "start=1000&end=90000",
-            "metrics query time range exceeds the maximum allowed duration of 24h0m0s",
+            "metrics query time range exceeds the maximum allowed duration of 24h0m0s \
+             (query_frontend.metrics.max_duration, or overrides: read.max_metrics_duration)",
         ),
         (
             "start=1000&end=87400&step=1s",

@@ -24,12 +24,14 @@ pub(crate) use self::legacy::{attribute, quoted, typed};
 pub use self::metrics::MetricsLimits;
 pub(crate) use self::params::Params;
 pub(crate) use self::times::{flexible, go_duration};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::ingester::Ledger;
 use crate::listener::{self, Durations, Slots};
 use crate::querier::Querier;
-use crate::tenant::TenantId;
+use crate::runtime::Turns;
+use crate::tenant::{Overrides, Read, TenantId};
 
+mod bounds;
 mod compress;
 mod cost;
 mod explain;
@@ -76,8 +78,16 @@ pub struct Config {
     pub max_query_expression_size_bytes: usize,
     /// An answer that takes longer is logged; zero = none.
     pub log_queries_longer_than: Duration,
-    /// Longest time for an answer.
+    /// Longest time for any answer; zero = no bound but the two below.
     pub api_timeout: Duration,
+    /// Longest time for an answer that searches; zero = no bound of its own.
+    pub search_timeout: Duration,
+    /// Longest time to find a trace by its id; zero = no bound of its own.
+    pub trace_by_id_timeout: Duration,
+    /// Questions that are computed at once; others wait, tenant by tenant.
+    pub concurrent_queries: usize,
+    /// How long before now questions stop looking; zero = at now.
+    pub query_end_cutoff: Duration,
     /// Most questions at work at once; beyond it clients are told to come back.
     pub requests_max: usize,
     /// What metrics queries may ask.
@@ -104,7 +114,11 @@ impl Default for Config {
             recent: Duration::from_mins(15),
             max_query_expression_size_bytes: 131_072,
             log_queries_longer_than: Duration::from_secs(10),
-            api_timeout: Duration::from_mins(5),
+            api_timeout: Duration::ZERO,
+            search_timeout: Duration::from_mins(5),
+            trace_by_id_timeout: Duration::from_mins(5),
+            concurrent_queries: 20,
+            query_end_cutoff: Duration::ZERO,
             requests_max: 512,
             metrics: MetricsLimits::default(),
             grpc: true,
@@ -142,6 +156,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Fn() -> Vec<(TenantId, Ledger)> + Send + Sync>,
     /// The configuration, for people.
     pub config: Arc<Shown>,
+    /// What each tenant may use.
+    pub overrides: Overrides,
     /// Unix nanoseconds.
     pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -152,6 +168,7 @@ pub struct Api {
     pub(crate) config: Config,
     pub(crate) parts: Parts,
     slots: Slots,
+    turns: Turns,
 }
 
 /// The state as handlers see it.
@@ -186,11 +203,21 @@ impl IntoResponse for Refused {
 pub(crate) struct Call {
     pub(crate) tenants: Vec<TenantId>,
     pub(crate) params: Params,
+    /// What holds for this question.
+    config: Arc<Config>,
+    /// The limits of its tenants.
+    read: Read,
     form: Form,
     _place: OwnedSemaphorePermit,
 }
 
 impl Api {
+    fn new(config: Config, parts: Parts) -> Self {
+        let slots = Slots::new(config.requests_max);
+        let turns = Turns::new(config.concurrent_queries);
+        Self { config, parts, slots, turns }
+    }
+
     /// Reads what all questions have: tenants, parameters, the wanted form; and takes a place among the questions at work.
     pub(crate) fn enter(&self, request: &request::Parts) -> Result<Call, Failure> {
         self.admit(&request.headers, Params::of(&request.uri))
@@ -204,7 +231,9 @@ impl Api {
             return Err(Failure::invalid("multi-tenant query unsupported"));
         }
         let form = Form::of(headers);
-        Ok(Call { tenants, params, form, _place: self.slots.take()? })
+        let read = self.parts.overrides.read_of(&tenants);
+        let config = Arc::new(bounds::config_of(&self.config, &read));
+        Ok(Call { tenants, params, config, read, form, _place: self.slots.take()? })
     }
 
     /// Unix nanoseconds.
@@ -214,17 +243,6 @@ impl Api {
 
     fn since(&self, unix_nano: u64) -> Duration {
         Duration::from_nanos(self.now().saturating_sub(unix_nano))
-    }
-
-    /// Waits for an answer, but not for ever.
-    pub(crate) async fn within<T>(
-        &self,
-        answer: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        tokio::time::timeout(self.config.api_timeout, answer).await.unwrap_or_else(|_| {
-            let text = "unable to process request in the configured timeout";
-            Err(Failure::new(Kind::Timeout, text))
-        })
     }
 }
 
@@ -261,7 +279,7 @@ pub fn router_with(
         .route("/api/metrics/query_range", any(metrics::query_range))
         .route("/api/metrics/query", any(metrics::query))
         .route("/api/mcp", any(mcp::serve));
-    let state = Arc::new(Api { slots: Slots::new(config.requests_max), config, parts });
+    let state = Arc::new(Api::new(config, parts));
     let Others { prefixed, rooted } = others(&state);
     let measured = || from_fn_with_state(Arc::clone(&state), cost::measured);
     let api = api.with_state(Arc::clone(&state)).merge(prefixed).layer(measured());

@@ -174,9 +174,9 @@ fn search_window(
 ) -> Result<RangeInclusive<u64>, Failure> {
     let has_query = params.get("q").is_some() || params.get("tags").is_some();
     let window = match params.get("since").filter(|_| has_query) {
-        Some(text) => since_window(text, now)?,
+        Some(text) => since_window(text, latest(config, now))?,
         None => match (seconds(params, "start")?, seconds(params, "end")?) {
-            (None | Some(0), None | Some(0)) => return Ok(recent(config, now)),
+            (None | Some(0), None | Some(0)) => return Ok(recent(config, latest(config, now))),
             (Some(start), Some(end)) if start >= end => return Err(start_after_end(start, end)),
             (Some(start), Some(end)) => in_nanos(start)..=in_nanos(end),
             _ => return Err(only_one()),
@@ -187,10 +187,32 @@ fn search_window(
         let (start, end) = (window.start() / NANOS_PER_SECOND, window.end() / NANOS_PER_SECOND);
         let max = print_go(max);
         return Err(Failure::invalid(format!(
-            "range specified by start and end exceeds {max}. received start={start} end={end}"
+            "range specified by start and end exceeds {max}. received start={start} end={end} \
+             (query_frontend.search.max_duration, or overrides: read.max_search_duration)"
         )));
     }
-    Ok(window)
+    Ok(clamped(window, config, now))
+}
+
+/// Where questions stop looking.
+pub(super) fn latest(config: &Config, now: u64) -> u64 {
+    now.saturating_sub(nanos_of(config.query_end_cutoff))
+}
+
+/// Without what comes after the cutoff. What lies wholly behind it becomes a question about the most recent time, as in Tempo.
+pub(super) fn clamped(
+    window: RangeInclusive<u64>,
+    config: &Config,
+    now: u64,
+) -> RangeInclusive<u64> {
+    let latest = latest(config, now);
+    if config.query_end_cutoff.is_zero() || *window.end() <= latest {
+        window
+    } else if *window.start() >= latest {
+        recent(config, latest)
+    } else {
+        *window.start()..=latest
+    }
 }
 
 fn since_window(text: &str, now: u64) -> Result<RangeInclusive<u64>, Failure> {
@@ -259,7 +281,7 @@ pub(super) fn tags_window(
     now: u64,
 ) -> Result<RangeInclusive<u64>, Failure> {
     if let Some(text) = params.get("since") {
-        return since_window(text, now);
+        return since_window(text, latest(config, now));
     }
     let bound = |name| -> Result<Option<u64>, Failure> {
         let Some(text) = params.get(name) else { return Ok(None) };
@@ -268,12 +290,12 @@ pub(super) fn tags_window(
             .ok_or_else(|| Failure::invalid(format!("invalid {name}: {text:?} is no time")))
     };
     match (bound("start")?, bound("end")?) {
-        (None | Some(0), None | Some(0)) => Ok(recent(config, now)),
+        (None | Some(0), None | Some(0)) => Ok(recent(config, latest(config, now))),
         (Some(start), Some(end)) if start > end => Err(start_after_end(
             params.get("start").unwrap_or_default(),
             params.get("end").unwrap_or_default(),
         )),
-        (Some(start), Some(end)) => Ok(start..=end),
+        (Some(start), Some(end)) => Ok(clamped(start..=end, config, now)),
         _ => Err(only_one()),
     }
 }

@@ -115,11 +115,13 @@ fn a_wrong_search_is_told_why() {
         ("start=1.5&end=3", "invalid start: \"1.5\" is no whole number in range"),
         (
             "start=1&end=604802",
-            "range specified by start and end exceeds 168h0m0s. received start=1 end=604802",
+            "range specified by start and end exceeds 168h0m0s. received start=1 end=604802 \
+             (query_frontend.search.max_duration, or overrides: read.max_search_duration)",
         ),
         (
             "q={}&since=8d",
-            "range specified by start and end exceeds 168h0m0s. received start=1754308800 end=1755000000",
+            "range specified by start and end exceeds 168h0m0s. received start=1754308800 end=1755000000 \
+             (query_frontend.search.max_duration, or overrides: read.max_search_duration)",
         ),
         ("q={}&since=x", "invalid since: \"x\" is no duration"),
     ] {

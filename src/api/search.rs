@@ -19,7 +19,7 @@ const NO_ROOT: &str = "<root span not yet received>";
 pub(super) async fn search(State(api): ApiState, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     if explain::is_wanted(&call.params) {
-        let wanted = params::search(&call.params, &api.config, api.now())?;
+        let wanted = params::search(&call.params, &call.config, api.now())?;
         return explained(&api, &call, wanted).await;
     }
     let (message, cost) = found(&api, &call).await?;
@@ -30,16 +30,17 @@ pub(super) async fn search(State(api): ApiState, request: request::Parts) -> Ans
 
 /// What a search finds, by the parameters of a call.
 pub(super) async fn found(api: &Api, call: &Call) -> Result<(SearchResponse, Cost), Failure> {
-    let wanted = params::search(&call.params, &api.config, api.now())?;
-    let answer = api.within(Box::pin(api.parts.querier.search(&call.tenants, wanted))).await?;
-    let (padded, cost) = (api.config.left_pad_trace_ids, answer.cost);
+    let wanted = params::search(&call.params, &call.config, api.now())?;
+    let answer =
+        api.within(call, Box::pin(api.parts.querier.search(&call.tenants, wanted))).await?;
+    let (padded, cost) = (call.config.left_pad_trace_ids, answer.cost);
     Ok((on_cpu(move || response_of(answer, padded)).await, cost))
 }
 
 /// Searches, and tells how.
 async fn explained(api: &Api, call: &Call, wanted: SearchRequest) -> Answered {
     let (text, window, begun) = (wanted.query.clone(), wanted.window.clone(), api.now());
-    let searched = api.within(Box::pin(api.parts.querier.search(&call.tenants, wanted)));
+    let searched = api.within(call, Box::pin(api.parts.querier.search(&call.tenants, wanted)));
     let (answer, cpu) = metered(searched).await;
     let SearchAnswer { traces, cost } = answer?;
     let query = compile(&text).map_err(|error| Failure::invalid(error.to_string()))?;

@@ -12,7 +12,7 @@ use super::params::Params;
 use super::{Answered, Api, ApiState};
 use crate::failure::Failure;
 use crate::ingester::Ledger;
-use crate::tenant::TenantId;
+use crate::tenant::{Layer, TenantId};
 
 /// The version of Tempo whose API this is. Clients switch features by it.
 const TEMPO_VERSION: &str = "3.0.3";
@@ -198,26 +198,34 @@ fn yaml(text: String) -> Response {
     ([(header::CONTENT_TYPE, "text/yaml; charset=utf-8")], text).into_response()
 }
 
-/// Limits that single tenants have: none in this version.
-pub(super) async fn runtime_config() -> Response {
-    yaml("---\noverrides: {}\n".to_owned())
+/// Limits that single tenants have, as the per-tenant file says them.
+pub(super) async fn runtime_config(State(api): ApiState) -> Response {
+    yaml(format!("---\n{}", api.parts.overrides.yaml()))
 }
 
 /// The tenants that have limits of their own.
 pub(super) async fn overrides(State(api): ApiState) -> Response {
-    let answer = json!({"now": rfc3339(api.now()), "tenants": []});
+    let tenants = api.parts.overrides.tenants();
+    let tenants: Vec<_> = tenants
+        .into_iter()
+        .map(|name| json!({"name": name, "has_runtime_overrides": true, "has_user_configurable_overrides": false}))
+        .collect();
+    let answer = json!({"now": rfc3339(api.now()), "tenants": tenants});
     json_response(answer.to_string().into_bytes())
 }
 
-/// The limits of one tenant.
+/// The limits of one tenant: what its entry says, and what holds.
 pub(super) async fn overrides_of(State(api): ApiState, Path(tenant): Path<String>) -> Answered {
     let tenant = TenantId::parse(&tenant).map_err(Failure::invalid)?;
+    let overrides = &api.parts.overrides;
+    let own = overrides.entry_yaml(&tenant);
     let answer = json!({
         "now": rfc3339(api.now()),
         "tenant": tenant.as_str(),
         "user_configurable_overrides": "",
-        "runtime_overrides": "",
-        "using_default_or_wildcard_runtime_overrides": true,
+        "using_default_or_wildcard_runtime_overrides": own.is_none(),
+        "runtime_overrides": own.unwrap_or_default(),
+        "limits": Layer::from(&*overrides.of(&tenant)).yaml(""),
     });
     Ok(json_response(answer.to_string().into_bytes()))
 }

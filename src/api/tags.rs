@@ -122,7 +122,7 @@ async fn found_names(
     with_intrinsics: bool,
 ) -> Result<(Vec<SearchTagsV2Scope>, Cost), Failure> {
     let wanted = tag_scope(&call.params)?;
-    let window = tags_window(&call.params, &api.config, api.now())?;
+    let window = tags_window(&call.params, &call.config, api.now())?;
     let limit = call.params.lenient_count("limit");
     let asked = match wanted {
         WantedScope::All => Some(None),
@@ -132,10 +132,11 @@ async fn found_names(
     let mut found = match asked {
         Some(scope) => {
             let request = TagNamesRequest { scope, window, filter: filter.to_owned(), limit };
-            api.within(Box::pin(api.parts.querier.tag_names(&call.tenants, request))).await?
+            api.within(call, Box::pin(api.parts.querier.tag_names(&call.tenants, request))).await?
         }
         None => TagNames { scopes: Vec::new(), cost: Cost::default() },
     };
+    call.check_list(found.scopes.iter().flat_map(|(_, tags)| tags).map(String::as_str))?;
     let intrinsics = match wanted {
         WantedScope::All => with_intrinsics,
         WantedScope::One(scope) => scope == TagScope::Intrinsic,
@@ -193,6 +194,7 @@ pub(super) async fn texts(
                 name => attribute(name),
             };
             let found = values(api, call, attribute, "").await?;
+            call.check_list(found.values.iter().map(|value| value.text.as_str()))?;
             (found.values.into_iter().map(|value| value.text).collect(), found.cost)
         }
     };
@@ -219,15 +221,17 @@ pub(super) async fn typed_values(api: &Api, call: &Call, name: &str) -> Result<T
     let filter = call.params.get("q").unwrap_or_default();
     if let Some(keywords) = fixed_values(name, filter) {
         // The range is checked all the same.
-        tags_window(&call.params, &api.config, api.now())?;
+        tags_window(&call.params, &call.config, api.now())?;
         let values = keywords.iter().map(|text| keyword(text)).collect();
         return Ok(TagValues { values, cost: Cost::default() });
     }
     let found = values(api, call, name.to_owned(), filter).await;
-    found.map_err(|failure| match failure.kind {
+    let found = found.map_err(|failure| match failure.kind {
         Kind::Invalid => Failure::invalid(format!("please provide a valid tagName: {failure}")),
         _ => failure,
-    })
+    })?;
+    call.check_list(found.values.iter().map(|value| value.text.as_str()))?;
+    Ok(found)
 }
 
 fn keyword(text: &str) -> crate::querier::TagValue {
@@ -275,10 +279,10 @@ async fn values(
     attribute: String,
     filter: &str,
 ) -> Result<TagValues, Failure> {
-    let window = tags_window(&call.params, &api.config, api.now())?;
+    let window = tags_window(&call.params, &call.config, api.now())?;
     let limit = call.params.lenient_count("limit");
     let request = TagValuesRequest { attribute, window, filter: filter.to_owned(), limit };
-    api.within(Box::pin(api.parts.querier.tag_values(&call.tenants, request))).await
+    api.within(call, Box::pin(api.parts.querier.tag_values(&call.tenants, request))).await
 }
 
 /// The name in `{name}/values`; it may have slashes itself. `None` if the path is another.

@@ -79,7 +79,7 @@ pub(super) async fn find(api: &Api, call: &Call, id: &str) -> Result<Option<Foun
     let id = TraceId::parse(id).map_err(Failure::invalid)?;
     params::check_mode(&call.params)?;
     let window = params::trace_window(&call.params)?;
-    api.within(api.parts.querier.find_trace(&call.tenants, id, window)).await
+    api.within_lookup(call, api.parts.querier.find_trace(&call.tenants, id, window)).await
 }
 
 /// Of a field that is a message several are one: the pieces of the trace come one by one.

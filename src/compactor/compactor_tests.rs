@@ -141,6 +141,34 @@ async fn what_had_its_time_is_deleted_after_a_grace() {
 }
 
 #[tokio::test]
+async fn a_tenant_may_have_a_retention_of_its_own_or_none() {
+    use crate::tenant::{Layer, Overrides};
+
+    let (store, clock) = (Store::memory(), Clock::simulated(BEGIN));
+    let Process { compactor, ingester } = Process::on(&store, &clock);
+    let overrides = Overrides::default();
+    let process = Process { compactor: compactor.limited(overrides.clone()), ingester };
+    let tenant = TenantId::single();
+    let set = |change: fn(&mut Layer)| {
+        let mut layer = Layer::default();
+        change(&mut layer);
+        overrides.set([(tenant.to_string(), layer)].into());
+    };
+    process.block(&[1], &[1], clock.now_unix_nano()).await;
+    process.block(&[2], &[1], clock.now_unix_nano()).await;
+    clock.advance(Duration::from_hours(2));
+    set(|layer| layer.compaction.compaction_disabled = Some(true));
+    process.compactor.look_after(&tenant).await.unwrap();
+    assert_eq!(process.blocks().await.len(), 2, "neither joined nor deleted");
+    set(|layer| layer.compaction.block_retention = Some(Duration::from_hours(3)));
+    process.compactor.look_after(&tenant).await.unwrap();
+    assert_eq!(process.blocks().await, [(2, 2, 0)]);
+    set(|layer| layer.compaction.block_retention = Some(Duration::from_hours(1)));
+    process.compactor.look_after(&tenant).await.unwrap();
+    assert_eq!(process.blocks().await, []);
+}
+
+#[tokio::test]
 async fn objects_of_a_joined_block_stay_while_somebody_may_read_them() {
     let (store, clock) = (Store::memory(), Clock::real());
     let mut process = Process::on(&store, &clock);

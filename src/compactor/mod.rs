@@ -27,7 +27,7 @@ use crate::manifest::{self, Edit};
 use crate::packs;
 use crate::runtime::{Clock, Cpu, Stop};
 use crate::store::{self, Store};
-use crate::tenant::TenantId;
+use crate::tenant::{Overrides, TenantId};
 
 /// Blocks that one edit of the list removes.
 const REMOVED_AT_ONCE: usize = 1000;
@@ -43,7 +43,7 @@ pub struct Config {
     pub spans_max: u64,
     /// How often is looked for work.
     pub cycle: Duration,
-    /// Spans are deleted when they came in longer ago; zero = never.
+    /// Spans are deleted when they came in longer ago, unless their tenant has a time of its own; zero = never.
     pub retention: Duration,
     /// How long objects stay after their block has left the list: longer than any query, and than clocks differ.
     pub grace: Duration,
@@ -103,12 +103,20 @@ pub struct Compactor {
     cpu: Cpu,
     clock: Clock,
     metrics: Metrics,
+    overrides: Overrides,
 }
 
 impl Compactor {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, ingester, store, blocks, cpu, clock, metrics } = parts;
-        Self { config, ingester, store, blocks, cpu, clock, metrics }
+        let overrides = Overrides::default();
+        Self { config, ingester, store, blocks, cpu, clock, metrics, overrides }
+    }
+
+    /// With the limits of each tenant.
+    #[must_use]
+    pub fn limited(self, overrides: Overrides) -> Self {
+        Self { overrides, ..self }
     }
 
     /// Works until `stop` is requested. A job at work is dropped then: nothing of it counts.
@@ -164,12 +172,20 @@ impl Compactor {
         Ok(())
     }
 
-    /// Deletes what had its time, then joins blocks until there is nothing to join.
+    /// Deletes what had its time, then joins blocks until there is nothing to join; nothing of both if the tenant wants it so.
     ///
     /// # Errors
     /// The first that a job meets. What was done before stays done.
     pub async fn look_after(&self, tenant: &TenantId) -> Result<(), Error> {
-        self.expire(tenant).await?;
+        let limits = self.overrides.of(tenant);
+        if limits.compaction.compaction_disabled {
+            return Ok(());
+        }
+        let retention = match limits.compaction.block_retention {
+            Duration::ZERO => self.config.retention,
+            own => own,
+        };
+        self.expire(tenant, retention).await?;
         loop {
             let manifest = self.ingester.manifests(tenant).await?.current();
             let now = self.clock.now_unix_nano();
@@ -205,10 +221,10 @@ impl Compactor {
         }
     }
 
-    async fn expire(&self, tenant: &TenantId) -> Result<(), Error> {
+    async fn expire(&self, tenant: &TenantId, retention: Duration) -> Result<(), Error> {
         let manifest = self.ingester.manifests(tenant).await?.current();
         let now = self.clock.now_unix_nano();
-        let expired = plan::expired(manifest.blocks(), self.config.retention, now);
+        let expired = plan::expired(manifest.blocks(), retention, now);
         for ids in expired.chunks(REMOVED_AT_ONCE) {
             let edit = Edit { remove: ids.to_vec(), ..Edit::default() };
             match self.ingester.commit(tenant, edit).await {

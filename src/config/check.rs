@@ -42,30 +42,9 @@ pub(super) fn check(config: &Config) -> Result<Vec<Warning>, Error> {
     ingester(&config.ingester, &mut findings);
     queries(config, &mut findings);
     memory(config, &mut findings);
-    without_effect(config, &mut findings);
+    overrides(config, &mut findings);
     let Findings { problems, warnings } = findings;
     if problems.is_empty() { Ok(warnings) } else { Err(Error::Wrong(problems)) }
-}
-
-/// Settings that are read and checked, but of parts that this version does not have: nobody should rely on them in silence.
-fn without_effect(config: &Config, findings: &mut Findings) {
-    let default = Config::default();
-    let (asked, usual) = (&config.query_frontend, &default.query_frontend);
-    for (is_set, key) in [
-        (config.overrides != default.overrides, "overrides"),
-        (asked.query_end_cutoff != usual.query_end_cutoff, "query_frontend.query_end_cutoff"),
-        (
-            config.querier.max_concurrent_queries != default.querier.max_concurrent_queries,
-            "querier.max_concurrent_queries",
-        ),
-        (config.querier.search != default.querier.search, "querier.search.query_timeout"),
-        (
-            config.querier.trace_by_id != default.querier.trace_by_id,
-            "querier.trace_by_id.query_timeout",
-        ),
-    ] {
-        findings.warn_if(is_set, key, "is known, but has no effect in this version");
-    }
 }
 
 fn ports(server: &Server, distributor: &Distributor, findings: &mut Findings) {
@@ -250,14 +229,19 @@ fn memory(config: &Config, findings: &mut Findings) {
     );
     let body = config.distributor.max_body_bytes;
     findings.wrong_if(body == 0, "distributor.max_body_bytes", "must be more than 0");
-    let ingestion = &config.overrides.defaults.ingestion;
+}
+
+fn overrides(config: &Config, findings: &mut Findings) {
+    let overrides = &config.overrides;
     findings.wrong_if(
-        ingestion.rate_limit_bytes == 0,
-        "overrides.defaults.ingestion.rate_limit_bytes",
-        "is 0: nothing would be taken in",
+        overrides.per_tenant_override_period.is_zero(),
+        "overrides.per_tenant_override_period",
+        "must be more than 0",
     );
+    let ingestion = &overrides.defaults.ingestion;
+    let body = u64::try_from(config.distributor.max_body_bytes).unwrap_or(u64::MAX);
     findings.warn_if(
-        ingestion.burst_size_bytes < u64::try_from(body).unwrap_or(u64::MAX),
+        ingestion.rate_limit_bytes > 0 && ingestion.burst_size_bytes < body,
         "overrides.defaults.ingestion.burst_size_bytes",
         "is less than `distributor.max_body_bytes`: a request between the two is always refused",
     );

@@ -12,6 +12,7 @@ pub mod flags;
 mod ingester;
 mod memory;
 mod overrides;
+mod per_tenant;
 mod problem;
 mod query;
 mod reader;
@@ -35,9 +36,8 @@ pub use self::distributor::{
 pub use self::expand::Variables;
 pub use self::ingester::{Compaction, Compactor, Ingester};
 pub use self::memory::Memory;
-pub use self::overrides::{
-    CompactionLimits, GlobalLimits, IngestionLimits, Limits, Overrides, ReadLimits,
-};
+pub use self::overrides::Overrides;
+pub use self::per_tenant::{PerTenantFile, per_tenant};
 pub use self::problem::{Error, Place, Problem, Warning};
 pub use self::query::{
     MetricsLimits, Querier, QueryFrontend, SearchLimits, SearchTimeout, TraceByIdTimeout,

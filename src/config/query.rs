@@ -75,7 +75,7 @@ pub struct Querier {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct SearchTimeout {
-    /// A search or metrics query that takes longer is ended with 504.
+    /// A search or metrics query that takes longer is ended with 504; waiting for its turn included.
     pub query_timeout: Duration,
 }
 
@@ -137,12 +137,12 @@ impl Default for Querier {
 
 impl Default for SearchTimeout {
     fn default() -> Self {
-        Self { query_timeout: Duration::from_secs(30) }
+        Self { query_timeout: Duration::from_mins(5) }
     }
 }
 
 impl Default for TraceByIdTimeout {
     fn default() -> Self {
-        Self { query_timeout: Duration::from_secs(10) }
+        Self { query_timeout: Duration::from_mins(5) }
     }
 }

@@ -49,6 +49,11 @@ impl<'a> Reader<'a> {
         Self { node: root, notes, path: String::new(), null_is_on: false }
     }
 
+    /// Of a node that is read as if it were elsewhere: `path` is a whole key, with dots.
+    pub(super) fn below_path(node: &'a Node, notes: &'a RefCell<Notes>, path: &str) -> Self {
+        Self { node, notes, path: path.to_owned(), null_is_on: false }
+    }
+
     fn key(&self) -> &str {
         self.path.rsplit('.').next().unwrap_or_default()
     }

@@ -38,7 +38,6 @@ const GO: &str = "not needed: it tunes the Go runtime";
 const SLO: &str = "not needed: the histogram of request times answers this";
 const FLAT: &str = "the flat form of Tempo before 2.3: write it in the scoped form, \
     as in `overrides.defaults.ingestion.rate_limit_bytes`";
-const MEMORY: &str = "not needed: memory is bounded as a whole by `memory.limit`";
 const CLIENT: &str = "not needed: the bucket's client looks after this itself";
 const BODY: &str = "not needed: requests are bounded by `distributor.max_body_bytes`";
 const PREFIX: &str = "paths have no prefix: let the proxy in front strip it";
@@ -323,11 +322,6 @@ const ROWS: &[Row] = &[
         NotNeeded(JOBS),
     ),
     ("querier.trace_by_id", "external", NotNeeded(JOBS)),
-    (
-        "overrides",
-        "per_tenant_override_config per_tenant_override_period",
-        NotNeeded("not read: the defaults hold for every tenant"),
-    ),
     ("overrides", "user_configurable_overrides", Missing("limits cannot be set over the API")),
     ("overrides", "metrics_generator_*", NotNeeded(GENERATOR)),
     (
@@ -336,7 +330,12 @@ const ROWS: &[Row] = &[
          parquet_dedicated_columns unsafe_query_hints",
         Missing(FLAT),
     ),
-    ("overrides.defaults", "metrics_generator", NotNeeded(GENERATOR)),
+    (
+        "overrides.defaults",
+        "ingestion_* max_* block_retention parquet_dedicated_columns unsafe_query_hints",
+        Missing(FLAT),
+    ),
+    ("overrides.defaults", "metrics_generator metrics_generator_*", NotNeeded(GENERATOR)),
     ("overrides.defaults", "forwarders", Missing(FORWARD)),
     ("overrides.defaults", "storage", NotNeeded(LAYOUT)),
     ("overrides.defaults", "cost_attribution", NotNeeded(COST)),
@@ -347,8 +346,8 @@ const ROWS: &[Row] = &[
     ),
     (
         "overrides.defaults.ingestion",
-        "max_traces_per_user max_global_traces_per_user",
-        NotNeeded(MEMORY),
+        "max_global_traces_per_user",
+        NotNeeded("not needed: each process counts for itself, see `max_traces_per_user`"),
     ),
     ("overrides.defaults.ingestion", "tenant_shard_size", NotNeeded(RING)),
     (
@@ -361,16 +360,11 @@ const ROWS: &[Row] = &[
         "artificial_delay",
         Missing("nothing is slowed down on purpose"),
     ),
-    (
-        "overrides.defaults.compaction",
-        "compaction_disabled",
-        Missing("compaction cannot be switched off"),
-    ),
     ("overrides.defaults.compaction", "compaction_window", NotNeeded(COMPACT)),
     (
         "overrides.defaults.read",
         "max_blocks_per_tag_values_query max_condition_groups_per_tag_query unsafe_query_hints \
-         left_pad_trace_ids metrics_spanonly_fetch",
+         metrics_spanonly_fetch",
         NotNeeded(JOBS),
     ),
 ];

@@ -16,6 +16,13 @@ pub(super) struct LiveTrace {
     pub has_root: bool,
 }
 
+/// Whether no more spans are waited for.
+pub(super) fn is_closed(trace: &LiveTrace, config: &Config, now_unix_nano: u64) -> bool {
+    let since = |then: u64| Duration::from_nanos(now_unix_nano.saturating_sub(then));
+    since(trace.last_unix_nano) >= config.trace_idle_period
+        || since(trace.first_unix_nano) >= config.trace_live_period
+}
+
 /// The traces to cut, oldest first; empty if it is not yet worth a block.
 pub(super) fn plan(
     traces: impl Iterator<Item = (TraceId, LiveTrace)>,
@@ -24,10 +31,7 @@ pub(super) fn plan(
     pressure: bool,
 ) -> Vec<TraceId> {
     let since = |then: u64| Duration::from_nanos(now_unix_nano.saturating_sub(then));
-    let closed = |trace: &LiveTrace| {
-        since(trace.last_unix_nano) >= config.trace_idle_period
-            || since(trace.first_unix_nano) >= config.trace_live_period
-    };
+    let closed = |trace: &LiveTrace| is_closed(trace, config, now_unix_nano);
     let (mut ready, open): (Vec<_>, Vec<_>) = traces.partition(|(_, trace)| closed(trace));
     ready.sort_unstable_by_key(|(id, trace)| (trace.first_unix_nano, *id));
     let spans = |traces: &[(TraceId, LiveTrace)]| -> usize {

@@ -14,6 +14,7 @@ mod ledger;
 mod live;
 mod merge;
 mod metrics;
+mod open;
 mod packing;
 mod pinned;
 mod recover;
@@ -30,6 +31,7 @@ pub use config::Config;
 pub use ledger::{Ledger, Standing};
 pub use live::LiveSource;
 pub use metrics::Metrics;
+pub use open::OpenTraces;
 pub use pinned::Pin;
 
 use self::tenant::Tenant;

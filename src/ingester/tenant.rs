@@ -63,6 +63,8 @@ pub(super) struct State {
     refreshed: Duration,
     /// Changed in the same steps as `chunks`, which have what is pending.
     ledger: Ledger,
+    /// When open traces were last counted (Unix nanoseconds), and their number with those that came since.
+    pub(super) open: Option<(u64, u64)>,
     /// After a cut that failed: when it may be tried again, and how long the pause is.
     pub(super) retry: Option<(Duration, Duration)>,
 }
@@ -85,6 +87,7 @@ impl Tenant {
             index: None,
             refreshed: inner.clock.running(),
             ledger: Ledger::default(),
+            open: None,
             retry: None,
         };
         Ok(Self {
@@ -261,6 +264,11 @@ impl State {
                 spans: 0,
                 has_root: false,
             });
+            if trace.spans == 0
+                && let Some((_, open)) = &mut self.open
+            {
+                *open += 1;
+            }
             trace.last_unix_nano = trace.last_unix_nano.max(received_unix_nano);
             trace.spans += 1;
             trace.has_root |= spans.parent_id[row].is_none();

@@ -11,6 +11,7 @@
 
 mod attribute;
 pub mod build;
+mod cut;
 mod decode;
 mod encode;
 mod error;
@@ -18,11 +19,14 @@ mod group;
 mod json;
 mod print;
 mod schema;
+mod sizes;
 mod span;
 
+pub use cut::{CUT_ATTRIBUTES, cut_attributes};
 pub use decode::{Decoded, Rejected, decode, decode_accepted, decode_with};
 pub use encode::{content_hash, encode_span};
 pub use error::{Error, Found, Place, Reason};
 pub use group::{Row, TracePieces, encode_trace, trace_pieces};
 pub use json::transcode;
 pub use print::{JsonStyle, pieces_json};
+pub use sizes::{SpanSize, span_count, span_sizes};

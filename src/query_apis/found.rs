@@ -45,8 +45,8 @@ pub(super) async fn search(
     call: &Call,
     wanted: &Wanted,
 ) -> Result<SearchAnswer, Failure> {
-    let request = wanted.request(api)?;
-    api.within(Box::pin(api.parts.querier.search(&call.tenants, request))).await
+    let request = wanted.request(api, call)?;
+    api.within(call, Box::pin(api.parts.querier.search(&call.tenants, request))).await
 }
 
 pub(super) fn ids_of(answer: &SearchAnswer) -> Vec<ById> {
@@ -66,7 +66,7 @@ pub(super) fn traces(
         async move {
             let (api, call) = &*shared;
             let find = api.parts.querier.find_trace(&call.tenants, id, window);
-            Ok((id, api.within(Box::pin(find)).await?))
+            Ok((id, api.within_lookup(call, Box::pin(find)).await?))
         }
     };
     stream::iter(ids).map(find).buffered(TRACES_AT_ONCE)

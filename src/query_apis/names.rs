@@ -49,10 +49,12 @@ pub(super) async fn values(
         filter: filter.to_owned(),
         limit: 0,
     };
-    let found = api.within(Box::pin(api.parts.querier.tag_values(&call.tenants, request))).await?;
+    let found =
+        api.within(call, Box::pin(api.parts.querier.tag_values(&call.tenants, request))).await?;
     let mut texts: Vec<String> = found.values.into_iter().map(|value| value.text).collect();
     texts.sort_unstable();
     texts.dedup();
+    call.check_list(texts.iter().map(String::as_str))?;
     Ok((texts, found.cost))
 }
 
@@ -82,7 +84,8 @@ pub(super) async fn operations(
         exemplars_max: 0,
         max_series: 0,
     };
-    let found = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, request))).await?;
+    let found =
+        api.within(call, Box::pin(api.parts.querier.metrics(&call.tenants, request))).await?;
     let text = |labels: &[(String, Value)], name: &str| {
         let found = labels.iter().find(|(label, _)| label == name);
         match found {
@@ -107,7 +110,7 @@ pub(super) async fn operations(
 
 /// The days before the newest span, or before now if that lies in the future, and all after them; Unix nanoseconds.
 async fn recent(api: &Api, call: &Call) -> Result<std::ops::RangeInclusive<u64>, Failure> {
-    let newest = api.within(api.parts.querier.newest(&call.tenants)).await?;
+    let newest = api.within(call, api.parts.querier.newest(&call.tenants)).await?;
     let newest = newest.unwrap_or(u64::MAX).min(api.now());
     let back = u64::try_from(OPERATIONS_BACK.as_nanos()).unwrap_or(u64::MAX);
     Ok(newest.saturating_sub(back)..=u64::MAX)

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::NO_SERVICE;
-use crate::api::{Api, attribute, quoted, typed};
+use crate::api::{Api, Call, attribute, quoted, typed};
 use crate::failure::Failure;
 use crate::querier::SearchRequest;
 
@@ -29,8 +29,9 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// # Errors
-    /// More traces than a search may ask for, or a text that is too long.
-    pub(super) fn request(&self, api: &Api) -> Result<SearchRequest, Failure> {
+    /// More traces or a longer time than a search may ask for, or a text that is too long.
+    pub(super) fn request(&self, api: &Api, call: &Call) -> Result<SearchRequest, Failure> {
+        call.check_search(&self.window)?;
         let max = api.config.max_result_limit as usize;
         let Self { limit, window, .. } = self;
         if *limit > max {

@@ -8,9 +8,11 @@ mod cpu;
 mod drain;
 mod memory;
 mod task;
+mod turns;
 
 pub use self::clock::{Clock, Elapsed};
 pub use self::cpu::{Cpu, CpuError, metered};
 pub use self::drain::{Drain, Hold, Stop, Unfinished};
 pub use self::memory::{Budget, Room};
 pub use self::task::{Ended, Task, blocking, to_the_end, wait};
+pub use self::turns::{Turn, Turns};

@@ -1,7 +1,16 @@
-//! Whose data it is.
+//! Whose data it is, and what they may use.
+
+mod limits;
+mod overrides;
 
 use std::fmt;
 use std::sync::Arc;
+
+pub use self::limits::{
+    Compaction, CompactionLayer, Global, GlobalLayer, Ingestion, IngestionLayer, Layer, Limits,
+    Read, ReadLayer,
+};
+pub use self::overrides::{ALL_TENANTS, Overrides};
 
 /// The tenant of all data when multi-tenancy is off. Tempo's name, so that buckets look alike.
 pub const SINGLE_TENANT: &str = "single-tenant";

@@ -78,13 +78,15 @@ impl Question for QueryInstantRequest {
 
 pub(super) async fn range(state: ApiState, request: Request) -> Response {
     answer::<QueryRangeRequest, QueryRangeResponse, _>(state, request, |api, call| {
-        let wanted = range_request(&call.params, &api.config, api.now())?;
+        let wanted = range_request(&call.params, &call.config, api.now())?;
         let max = wanted.max_series;
         let metrics = api.parts.querier.begin_metrics(wanted)?;
         let (querier, tenants) = (Arc::clone(&api.parts.querier), call.tenants.clone());
         let watched =
             RangeWatcher { querier: Arc::clone(&querier), metrics: metrics.clone(), told: 0 };
+        let (turns, caller) = (Arc::clone(&api), Arc::clone(&call));
         let work = async move {
+            let _turn = turns.turn(&caller).await;
             let found = querier.finish_metrics(&tenants, &metrics).await?;
             Ok(on_cpu(move || whole_range(range_answer(found, max))).await)
         };
@@ -95,12 +97,14 @@ pub(super) async fn range(state: ApiState, request: Request) -> Response {
 
 pub(super) async fn instant(state: ApiState, request: Request) -> Response {
     answer::<QueryInstantRequest, QueryInstantResponse, _>(state, request, |api, call| {
-        let wanted = instant_request(&call.params, &api.config, api.now())?;
+        let wanted = instant_request(&call.params, &call.config, api.now())?;
         let max = wanted.max_series;
         let metrics = api.parts.querier.begin_metrics(wanted)?;
         let (querier, tenants) = (Arc::clone(&api.parts.querier), call.tenants.clone());
         let watched = InstantWatcher(metrics.clone());
+        let (turns, caller) = (Arc::clone(&api), Arc::clone(&call));
         let work = async move {
+            let _turn = turns.turn(&caller).await;
             let found = querier.finish_metrics(&tenants, &metrics).await?;
             Ok(on_cpu(move || whole_instant(instant_answer(found, max))).await)
         };

@@ -77,12 +77,14 @@ pub(super) fn unless_zero(number: u32) -> String {
 
 pub(super) async fn search(state: ApiState, request: Request) -> Response {
     answer::<SearchRequest, SearchResponse, _>(state, request, |api, call| {
-        let wanted = params::search(&call.params, &api.config, api.now())?;
+        let wanted = params::search(&call.params, &call.config, api.now())?;
         let search = Querier::begin_search(wanted)?;
-        let padded = api.config.left_pad_trace_ids;
+        let padded = call.config.left_pad_trace_ids;
         let watched = Watcher { search: search.clone(), told: 0, padded };
         let (querier, tenants) = (Arc::clone(&api.parts.querier), call.tenants.clone());
+        let (turns, caller) = (Arc::clone(&api), Arc::clone(&call));
         let work = async move {
+            let _turn = turns.turn(&caller).await;
             let found = querier.finish_search(&tenants, &search).await?;
             Ok(on_cpu(move || whole(found, padded)).await)
         };

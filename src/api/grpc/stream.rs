@@ -59,7 +59,7 @@ pub(super) fn answers<W: Watched>(
     let (mut sender, receiver) = mpsc::channel(0);
     let driver = async move {
         let begun = api.now();
-        let work = metered(api.within(work).boxed());
+        let work = metered(api.in_time(work).boxed());
         tokio::pin!(work);
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -139,7 +139,8 @@ fn summary(summary: &Summary) -> Value {
 pub(super) async fn dependencies(State(api): Shared, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     let window = params::dependencies_v3(&call.params, api.now())?;
-    let found = api.within(Box::pin(api.parts.querier.dependencies(&call.tenants, window))).await?;
+    let found =
+        api.within(&call, Box::pin(api.parts.querier.dependencies(&call.tenants, window))).await?;
     let told: Vec<Value> = found.edges.iter().map(dependency).collect();
     Ok(with_cost(answered(&json!({"dependencies": told})), &found.cost))
 }

@@ -118,7 +118,7 @@ pub(super) async fn trace(
     let call = api.enter(&request)?;
     let ById { id, window } = params::by_id(&id, &call.params)?;
     let find = api.parts.querier.find_trace(&call.tenants, id, window);
-    let Some(trace) = api.within(Box::pin(find)).await? else {
+    let Some(trace) = api.within_lookup(&call, Box::pin(find)).await? else {
         let failure = Failure::new(Kind::NotFound, "trace not found");
         let error = not_found(id);
         let envelope = Envelope { errors: Some(vec![error]), ..Envelope::of(Value::Null, 0) };
@@ -166,7 +166,8 @@ async fn traces_of(
 pub(super) async fn dependencies(State(api): Shared, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     let window = params::dependencies(&call.params, api.now())?;
-    let found = api.within(Box::pin(api.parts.querier.dependencies(&call.tenants, window))).await?;
+    let found =
+        api.within(&call, Box::pin(api.parts.querier.dependencies(&call.tenants, window))).await?;
     let told: Vec<Value> = found.edges.iter().map(dependency).collect();
     let count = told.len();
     Ok(with_cost(answered(&Envelope::of(told, count)), &found.cost))

@@ -175,6 +175,7 @@ impl Asked {
         call: &Call,
         query: String,
     ) -> Result<(Series, Cost), Failure> {
+        call.check_metrics(&(self.start..=self.end))?;
         let steps_max = match api.config.metrics.max_intervals as u64 {
             0 => STEPS_MAX,
             max => max,
@@ -191,7 +192,8 @@ impl Asked {
             exemplars_max: 0,
             max_series: 0,
         };
-        let found = api.within(Box::pin(api.parts.querier.metrics(&call.tenants, request))).await?;
+        let found =
+            api.within(call, Box::pin(api.parts.querier.metrics(&call.tenants, request))).await?;
         if found.is_cut {
             return Err(Failure::new(Kind::Internal, "an answer in part"));
         }

@@ -323,8 +323,9 @@ pub(super) async fn get_operations(State(api): Shared, request: Request) -> Resp
 pub(super) async fn get_dependencies(State(api): Shared, request: Request) -> Response {
     let method = |api: Arc<Api>, call: Call, asked: GetDependenciesRequest| async move {
         let window = window(asked.start_time, asked.end_time, api.now());
-        let found =
-            api.within(Box::pin(api.parts.querier.dependencies(&call.tenants, window))).await?;
+        let found = api
+            .within(&call, Box::pin(api.parts.querier.dependencies(&call.tenants, window)))
+            .await?;
         let told = found.edges.into_iter().map(|edge| Dependency {
             parent: service_name(&edge.parent).to_owned(),
             child: service_name(&edge.child).to_owned(),

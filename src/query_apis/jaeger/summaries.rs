@@ -40,8 +40,9 @@ pub(super) async fn summaries(
     call: &Call,
     wanted: &Wanted,
 ) -> Result<(Vec<Summary>, Cost), Failure> {
-    let request = wanted.request(api)?;
-    let found = api.within(Box::pin(api.parts.querier.summaries(&call.tenants, request))).await?;
+    let request = wanted.request(api, call)?;
+    let found =
+        api.within(call, Box::pin(api.parts.querier.summaries(&call.tenants, request))).await?;
     Ok((found.traces.into_iter().map(Summary::from).collect(), found.cost))
 }
 

@@ -158,7 +158,8 @@ async fn trace(State(api): Shared, Path(id): Path<String>, request: request::Par
 async fn dependencies(State(api): Shared, request: request::Parts) -> Answered {
     let call = api.enter(&request)?;
     let window = params::window(&call.params, api.now())?;
-    let found = api.within(Box::pin(api.parts.querier.dependencies(&call.tenants, window))).await?;
+    let found =
+        api.within(&call, Box::pin(api.parts.querier.dependencies(&call.tenants, window))).await?;
     let named = found.edges.iter().filter(|edge| !edge.parent.is_empty() && !edge.child.is_empty());
     let told = named.map(|edge| {
         json!({
@@ -180,8 +181,10 @@ async fn keys(State(api): Shared, request: request::Parts) -> Answered {
         filter: String::new(),
         limit: 0,
     };
-    let found = api.within(Box::pin(api.parts.querier.tag_names(&call.tenants, request))).await?;
+    let found =
+        api.within(&call, Box::pin(api.parts.querier.tag_names(&call.tenants, request))).await?;
     let names: Vec<String> = found.scopes.into_iter().flat_map(|(_, names)| names).collect();
+    call.check_list(names.iter().map(String::as_str))?;
     Ok(with_cost(answered(&names), &found.cost))
 }
 
