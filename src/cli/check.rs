@@ -82,7 +82,11 @@ impl Check<'_> {
         }
         if audit.wrong.is_empty() {
             for key in &audit.unnamed_segments {
-                self.report.orphan(key, "no manifest names this segment");
+                let id = key.filename().and_then(keys::id);
+                // A young one may be of a commit under way.
+                if id.is_none_or(|id| made_unix_milli(id) < young_since()) {
+                    self.report.orphan(key, "no manifest names this segment");
+                }
             }
         }
         let blocks = audit.newest.as_ref().map(|newest| newest.blocks()).unwrap_or_default();
@@ -222,8 +226,7 @@ impl Check<'_> {
         in_use: &HashSet<Uuid>,
     ) -> Result<(), Error> {
         let store = &self.bucket.store;
-        let young = u64::try_from(YOUNG.as_millis()).unwrap_or(u64::MAX);
-        let young_since = (Clock::real().now_unix_nano() / 1_000_000).saturating_sub(young);
+        let young_since = young_since();
         let folder = keys::blocks(self.tenant);
         for name in store.list_folders(&folder).await? {
             let id = keys::id(&name);
@@ -246,4 +249,10 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// What was made since then may be of work under way, in milliseconds since 1970.
+fn young_since() -> u64 {
+    let young = u64::try_from(YOUNG.as_millis()).unwrap_or(u64::MAX);
+    (Clock::real().now_unix_nano() / 1_000_000).saturating_sub(young)
 }
