@@ -19,7 +19,7 @@ use vivace::distributor::{Distributor, Metrics};
 use vivace::ingester::{Ingester, Ledger};
 use vivace::runtime::Clock;
 use vivace::store::Store;
-use vivace::tenant::TenantId;
+use vivace::tenant::{Limits, Overrides, TenantId};
 
 use faulty::{Fault, Faulty};
 use house::{House, Sizes};
@@ -88,8 +88,22 @@ async fn it_balances_after_pushes_cuts_twins_and_a_restart() {
     assert_eq!((found.received, found.recovered, found.pending), (40, 40, 40));
     house.ingester.flush().await.unwrap();
     assert_eq!(ledger(&house.ingester).stored, 40);
-    house.ingester.reject(&tenant, 5, 100).await.unwrap();
+    house.ingester.reject(&tenant, 5, 100);
     assert_eq!(ledger(&house.ingester).rejected, 5);
+}
+
+#[tokio::test]
+async fn pushes_over_a_limit_are_rejected_whole() {
+    let house = house(Store::memory()).await;
+    let tenant = TenantId::single();
+    let mut limits = Limits::default();
+    limits.ingestion.max_traces_per_user = 15;
+    let push = distributor(&house).limited(Overrides::new(limits), house.clock.clone());
+    // Four spans a trace.
+    push.push(&tenant, body(1, 40, 1)).await.unwrap();
+    push.push(&tenant, body(2, 40, 3)).await.unwrap_err();
+    let found = ledger(&house.ingester);
+    assert_eq!((found.received, found.rejected, found.pending), (84, 44, 40));
 }
 
 #[tokio::test]

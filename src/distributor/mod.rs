@@ -90,6 +90,7 @@ impl Distributor {
         if let Err(failure) = self.limiter.take(tenant, bytes, &limits.ingestion) {
             let spans = otlp::span_count(&body);
             self.metrics.discarded(tenant, Discarded::RateLimited, spans);
+            self.ingester.reject(tenant, spans, bytes);
             return Err(failure);
         }
         let pushed = Box::pin(self.try_push(tenant, body, &limits)).await;
@@ -195,6 +196,8 @@ impl Distributor {
             if let Err(failure) = check_open(tenant, traces, max, idle_period) {
                 let spans = push.spans.len() as u64;
                 self.metrics.discarded(tenant, Discarded::LiveTraces, spans);
+                let all = spans + u64::from(push.refused.count());
+                self.ingester.reject(tenant, all, push.body.len() as u64);
                 return Err(failure);
             }
         }

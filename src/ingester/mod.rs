@@ -192,13 +192,13 @@ impl Ingester {
         to_the_end("push", append).await.unwrap_or(Err(Error::Stopping))
     }
 
-    /// Counts spans that were refused before they got here.
-    ///
-    /// # Errors
-    /// When the tenant's block list cannot be read: then they are not counted.
-    pub async fn reject(&self, id: &TenantId, spans: u64, bytes: u64) -> Result<(), Error> {
-        self.tenant(id).await?.note(&Ledger::pushed(0, spans, bytes));
-        Ok(())
+    /// Counts spans that were refused before they got here. Of a tenant that this process does not know yet nothing is counted: to refuse must
+    /// not take a look into the bucket.
+    pub fn reject(&self, id: &TenantId, spans: u64, bytes: u64) {
+        let known = self.0.tenants.lock().get(id).map(Arc::clone);
+        if let Some(tenant) = known {
+            tenant.note(&Ledger::pushed(0, spans, bytes));
+        }
     }
 
     /// How each tenant stands that this process knows.
