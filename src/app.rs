@@ -144,10 +144,7 @@ impl App {
     async fn build(config: &Config) -> anyhow::Result<Self> {
         let trace = &config.storage.trace;
         let store = Store::open(&trace.store()).await.context("storage.trace")?;
-        let (path, sizes) = (trace.wal.path.clone(), trace.wal.sizes());
-        let wal = blocking(move || Wal::open(&path, &sizes, Arc::new(RealDisk))).await;
-        let wal =
-            wal.with_context(|| format!("storage.trace.wal.path {}", trace.wal.path.display()))?;
+        let wal = open_wal(trace).await?;
         let cpu = Cpu::new(None)?;
         let memory_bytes = config.memory.limit_bytes();
         let blocks = Blocks::new(store.clone(), cpu.clone(), memory_bytes / CACHE_SHARE);
@@ -188,23 +185,17 @@ impl App {
             cpu.clone(),
             querier_config(config, &cpu, memory_bytes),
         );
-        ingester_metrics.register(registry.room("ingester"));
         distributor_metrics.register(registry.room("distributor"));
         distributor_metrics.register_known(registry.root());
-        compactor_metrics.register(registry.room("compactor"));
         let receiver_metrics = receiver::Metrics::default();
-        receiver_metrics.register(registry.room("receiver"));
         let figures = Figures {
             ingester: ingester.clone(),
             ingester_metrics,
             compactor_metrics,
             durations: receiver_metrics.durations().clone(),
-            store: store.clone(),
+            store,
         };
-        let seen = Seen { ingester: ingester.clone(), querier: querier.clone(), store };
-        registry.root().register_collector(Box::new(seen));
-        receiver_metrics.register_as_tempo(registry.root());
-        registry.root().register_collector(Box::new(figures));
+        declare(&mut registry, figures, &receiver_metrics, querier.clone());
         Ok(Self {
             clock,
             ingester,
@@ -246,6 +237,28 @@ impl App {
             now: Arc::new(move || now.now_unix_nano()),
         }
     }
+}
+
+async fn open_wal(trace: &config::Trace) -> anyhow::Result<Wal> {
+    let (path, sizes) = (trace.wal.path.clone(), trace.wal.sizes());
+    let wal = blocking(move || Wal::open(&path, &sizes, Arc::new(RealDisk))).await;
+    wal.with_context(|| format!("storage.trace.wal.path {}", trace.wal.path.display()))
+}
+
+/// Declares what rooms count, and what is looked at when it is asked for.
+fn declare(
+    registry: &mut Registry,
+    figures: Figures,
+    receiver_metrics: &receiver::Metrics,
+    querier: Querier,
+) {
+    receiver_metrics.register(registry.room("receiver"));
+    receiver_metrics.register_as_tempo(registry.root());
+    figures.ingester_metrics.register(registry.room("ingester"));
+    figures.compactor_metrics.register(registry.room("compactor"));
+    let (ingester, store) = (figures.ingester.clone(), figures.store.clone());
+    registry.root().register_collector(Box::new(Seen { ingester, querier, store }));
+    registry.root().register_collector(Box::new(figures));
 }
 
 fn is_ready(phase: u8) -> Result<(), Failure> {
