@@ -142,21 +142,14 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
 
 impl App {
     async fn build(config: &Config) -> anyhow::Result<Self> {
-        let trace = &config.storage.trace;
-        let store = Store::open(&trace.store()).await.context("storage.trace")?;
-        let (path, sizes) = (trace.wal.path.clone(), trace.wal.sizes());
-        let wal = blocking(move || Wal::open(&path, &sizes, Arc::new(RealDisk))).await;
-        let wal =
-            wal.with_context(|| format!("storage.trace.wal.path {}", trace.wal.path.display()))?;
+        let store = Store::open(&config.storage.trace.store()).await.context("storage.trace")?;
+        let wal = open_wal(&config.storage.trace.wal).await?;
         let cpu = Cpu::new(None)?;
         let memory_bytes = config.memory.limit_bytes();
         let blocks = Blocks::new(store.clone(), cpu.clone(), memory_bytes / CACHE_SHARE);
         let clock = Clock::real();
-        let overrides = Overrides::new(config.overrides.defaults.clone());
         let mut registry = Registry::new();
-        let per_tenant = PerTenantFile::read_first(&config.overrides, &overrides, &mut registry)
-            .await
-            .context("overrides.per_tenant_override_config")?;
+        let (overrides, per_tenant) = open_overrides(&config.overrides, &mut registry).await?;
         let ingester_metrics = ingester::Metrics::default();
         let distributor_metrics = distributor::Metrics::default();
         let ingester = Ingester::new(ingester::Parts {
@@ -246,6 +239,22 @@ impl App {
             now: Arc::new(move || now.now_unix_nano()),
         }
     }
+}
+
+async fn open_wal(config: &config::Wal) -> anyhow::Result<Wal> {
+    let (path, sizes) = (config.path.clone(), config.sizes());
+    let wal = blocking(move || Wal::open(&path, &sizes, Arc::new(RealDisk))).await;
+    wal.with_context(|| format!("storage.trace.wal.path {}", config.path.display()))
+}
+
+/// The limits of all tenants, and the file that changes them, if there is one.
+async fn open_overrides(
+    config: &config::Overrides,
+    registry: &mut Registry,
+) -> anyhow::Result<(Overrides, Option<PerTenantFile>)> {
+    let overrides = Overrides::new(config.defaults.clone());
+    let file = PerTenantFile::read_first(config, &overrides, registry).await;
+    Ok((overrides, file.context("overrides.per_tenant_override_config")?))
 }
 
 fn is_ready(phase: u8) -> Result<(), Failure> {
