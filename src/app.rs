@@ -149,11 +149,8 @@ impl App {
         let memory_bytes = config.memory.limit_bytes();
         let blocks = Blocks::new(store.clone(), cpu.clone(), memory_bytes / CACHE_SHARE);
         let clock = Clock::real();
-        let overrides = Overrides::new(config.overrides.defaults.clone());
         let mut registry = Registry::new();
-        let per_tenant = PerTenantFile::read_first(&config.overrides, &overrides, &mut registry)
-            .await
-            .context("overrides.per_tenant_override_config")?;
+        let (overrides, per_tenant) = open_overrides(&config.overrides, &mut registry).await?;
         let ingester_metrics = ingester::Metrics::default();
         let distributor_metrics = distributor::Metrics::default();
         let ingester = Ingester::new(ingester::Parts {
@@ -259,6 +256,16 @@ fn declare(
     let (ingester, store) = (figures.ingester.clone(), figures.store.clone());
     registry.root().register_collector(Box::new(Seen { ingester, querier, store }));
     registry.root().register_collector(Box::new(figures));
+}
+
+/// The limits of all tenants, and the file that changes them, if there is one.
+async fn open_overrides(
+    config: &config::Overrides,
+    registry: &mut Registry,
+) -> anyhow::Result<(Overrides, Option<PerTenantFile>)> {
+    let overrides = Overrides::new(config.defaults.clone());
+    let file = PerTenantFile::read_first(config, &overrides, registry).await;
+    Ok((overrides, file.context("overrides.per_tenant_override_config")?))
 }
 
 fn is_ready(phase: u8) -> Result<(), Failure> {

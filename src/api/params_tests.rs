@@ -32,6 +32,25 @@ fn the_first_of_several_counts_and_an_empty_one_does_not() {
 }
 
 #[test]
+fn nothing_after_the_cutoff_is_looked_at() {
+    let cutoff = Duration::from_secs(30);
+    let config = Config { query_end_cutoff: cutoff, ..Config::default() };
+    let (latest, now) = (NOW - 30 * NANOS_PER_SECOND, NOW / NANOS_PER_SECOND);
+    let recent = latest - 900 * NANOS_PER_SECOND..=latest;
+    for (query, expected) in [
+        ("q={}", recent.clone()),
+        ("q={}&since=1m", latest - 60 * NANOS_PER_SECOND..=latest),
+        (&format!("q={{}}&start=1754999000&end={now}"), 1_754_999_000 * NANOS_PER_SECOND..=latest),
+        (&format!("q={{}}&start={}&end={now}", now - 10), recent),
+        ("q={}&start=1754999000&end=1754999001", seconds_range(1_754_999_000, 1_754_999_001)),
+    ] {
+        let params = params(query);
+        assert_eq!(search(&params, &config, NOW).unwrap().window, expected, "{query}");
+        assert_eq!(tags_window(&params, &config, NOW).unwrap(), expected, "{query}");
+    }
+}
+
+#[test]
 fn a_search_without_anything_is_for_recent_traces() {
     let expected =
         SearchRequest { query: String::new(), window: last(900), limit: 20, spans_per_spanset: 3 };

@@ -1,8 +1,10 @@
 //! What one value cannot know: whether the values fit together.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use super::per_tenant::per_tenant;
 use super::problem::{Error, Place, Problem, Warning};
 use super::storage::{Backend, S3, Trace};
 use super::{Config, Distributor, Ingester, JaegerProtocols, Listening, ReceiverTls, Server};
@@ -238,6 +240,19 @@ fn overrides(config: &Config, findings: &mut Findings) {
         "overrides.per_tenant_override_period",
         "must be more than 0",
     );
+    let path = &overrides.per_tenant_override_config;
+    if !path.as_os_str().is_empty() {
+        let key = "overrides.per_tenant_override_config";
+        match fs::read_to_string(path).map(|text| per_tenant(&text)) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                let message = format!("{}: {error}", path.display());
+                findings.problems.push(Problem::check(key, message));
+            }
+            // Where a config is only looked at it may be elsewhere; a start needs it.
+            Err(error) => findings.warn_if(true, key, &format!("{}: {error}", path.display())),
+        }
+    }
     let ingestion = &overrides.defaults.ingestion;
     let body = u64::try_from(config.distributor.max_body_bytes).unwrap_or(u64::MAX);
     findings.warn_if(
