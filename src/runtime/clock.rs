@@ -27,6 +27,7 @@ struct State {
     /// By time to wake, then by order of coming.
     sleepers: BTreeMap<(u64, u64), oneshot::Sender<()>>,
     sleepers_ever: u64,
+    ids_ever: u32,
 }
 
 /// The time that was allowed is over.
@@ -42,8 +43,12 @@ impl Clock {
 
     /// A clock that stands at `start_unix_nano` and moves only by [`Clock::advance`]. Needs no runtime.
     pub fn simulated(start_unix_nano: u64) -> Self {
-        let state =
-            State { now_unix_nano: start_unix_nano, sleepers: BTreeMap::new(), sleepers_ever: 0 };
+        let state = State {
+            now_unix_nano: start_unix_nano,
+            sleepers: BTreeMap::new(),
+            sleepers_ever: 0,
+            ids_ever: 0,
+        };
         Self(Arc::new(Source::Simulated { start_unix_nano, state: Mutex::new(state) }))
     }
 
@@ -58,13 +63,19 @@ impl Clock {
         }
     }
 
-    /// An id for what is made now: `UUIDv7`.
+    /// An id for what is made now: `UUIDv7`. Later ones of one process are larger.
     pub fn new_id(&self) -> Uuid {
         match &*self.0 {
             Source::Real { .. } => Uuid::now_v7(),
             Source::Simulated { state, .. } => {
-                let unix_milli = state.lock().now_unix_nano / 1_000_000;
-                Builder::from_unix_timestamp_millis(unix_milli, &rand::random()).into_uuid()
+                let mut state = state.lock();
+                state.ids_ever += 1;
+                let mut rest: [u8; 10] = rand::random();
+                let [_, number @ ..] = state.ids_ever.to_be_bytes();
+                (rest[0], rest[1], rest[2]) = (0, 0, 0);
+                rest[3..6].copy_from_slice(&number);
+                let unix_milli = state.now_unix_nano / 1_000_000;
+                Builder::from_unix_timestamp_millis(unix_milli, &rest).into_uuid()
             }
         }
     }
