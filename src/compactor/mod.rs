@@ -5,7 +5,7 @@
 //! A block that is joined into another leaves the list in the step in which the other comes in; its objects stay until no query can read them any more
 //! (`sweep`).
 //!
-//! A job joins blocks that came in during one window, up to [`Config::spans_max`] spans: parts of a trace become one, twins are
+//! A job joins blocks that came in during one window, up to `Config::spans_max` spans: parts of a trace become one, twins are
 //! left out, and what the blocks covered of write-ahead logs goes with them. Answers do not change by it.
 
 mod merge;
