@@ -215,3 +215,22 @@ async fn objects_that_nothing_refers_to_are_swept() {
     let left: BTreeSet<Uuid> = left.iter().map(|name| Uuid::parse_str(name).unwrap()).collect();
     assert_eq!(left, kept.into_iter().chain([young]).collect());
 }
+
+#[tokio::test]
+async fn a_damaged_block_holds_up_no_others() {
+    let (store, clock) = (Store::memory(), Clock::simulated(BEGIN));
+    let process = Process::on(&store, &clock);
+    let tenant = TenantId::single();
+    for trace in 1..5 {
+        process.block(&[trace], &[1], clock.now_unix_nano()).await;
+    }
+    let manifests = process.ingester.manifests(&tenant).await.unwrap();
+    let damaged = manifests.current().blocks()[1].id;
+    let key = keys::block(&tenant, damaged, keys::BlockObject::Spans);
+    store.put(&key, Bytes::from_static(b"not its spans")).await.unwrap();
+    clock.advance(Duration::from_hours(2));
+    process.compactor.look_after(&tenant).await.unwrap();
+    assert_eq!(process.blocks().await, [(1, 1, 0), (3, 3, 0)]);
+    assert_eq!(process.compactor.metrics.failures.get(), 1);
+    assert!(manifests.current().block(damaged).is_some());
+}

@@ -13,8 +13,11 @@ mod metrics;
 mod plan;
 mod sweep;
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 pub use self::metrics::Metrics;
@@ -23,7 +26,7 @@ use self::merge::Done;
 use crate::block::{self, Blocks};
 use crate::failure::chain;
 use crate::ingester::{self, Ingester};
-use crate::manifest::{self, Edit};
+use crate::manifest::{self, BlockEntry, Edit};
 use crate::packs;
 use crate::runtime::{Clock, Cpu, Stop};
 use crate::store::{self, Store};
@@ -104,13 +107,15 @@ pub struct Compactor {
     clock: Clock,
     metrics: Metrics,
     overrides: Overrides,
+    /// Damaged blocks: they stay as they are, and hold up no others.
+    aside: Arc<Mutex<HashSet<Uuid>>>,
 }
 
 impl Compactor {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, ingester, store, blocks, cpu, clock, metrics } = parts;
-        let overrides = Overrides::default();
-        Self { config, ingester, store, blocks, cpu, clock, metrics, overrides }
+        let (overrides, aside) = (Overrides::default(), Arc::default());
+        Self { config, ingester, store, blocks, cpu, clock, metrics, overrides, aside }
     }
 
     /// With the limits of each tenant.
@@ -189,7 +194,7 @@ impl Compactor {
         loop {
             let manifest = self.ingester.manifests(tenant).await?.current();
             let now = self.clock.now_unix_nano();
-            let jobs = plan::jobs(manifest.blocks(), &self.config, now);
+            let jobs = plan::jobs(&self.whole(manifest.blocks()), &self.config, now);
             let waiting: usize = jobs.iter().map(|job| job.inputs.len()).sum();
             self.metrics.waiting_blocks.set(i64::try_from(waiting).unwrap_or(i64::MAX));
             let Some(job) = jobs.into_iter().next() else { return Ok(()) };
@@ -197,7 +202,16 @@ impl Compactor {
                 return Ok(());
             }
             let begun = self.clock.running();
-            match self.join(tenant, &job).await? {
+            let done = match self.join(tenant, &job).await {
+                Err(Error::Input { block, source }) if is_damage(&source) => {
+                    self.aside.lock().insert(block);
+                    self.metrics.failures.inc();
+                    tracing::error!(%tenant, %block, error = chain(&source), "damaged block left aside");
+                    continue;
+                }
+                done => done?,
+            };
+            match done {
                 Done::Joined { duplicates } => {
                     self.metrics.joins.inc();
                     self.metrics.joined_blocks.inc_by(job.inputs.len() as u64);
@@ -221,6 +235,12 @@ impl Compactor {
         }
     }
 
+    /// The blocks that are not known to be damaged.
+    fn whole(&self, blocks: &[Arc<BlockEntry>]) -> Vec<Arc<BlockEntry>> {
+        let aside = self.aside.lock();
+        blocks.iter().filter(|block| !aside.contains(&block.id)).map(Arc::clone).collect()
+    }
+
     async fn expire(&self, tenant: &TenantId, retention: Duration) -> Result<(), Error> {
         let manifest = self.ingester.manifests(tenant).await?.current();
         let now = self.clock.now_unix_nano();
@@ -240,6 +260,16 @@ impl Compactor {
             tracing::info!(%tenant, blocks = ids.len(), "blocks had their time");
         }
         Ok(())
+    }
+}
+
+/// Whether trying again does not help: an object is gone, or is not as it was written.
+fn is_damage(error: &block::Error) -> bool {
+    match error {
+        block::Error::Store(error) => {
+            error.is_not_found() || matches!(error, store::Error::Truncated { .. })
+        }
+        _ => true,
     }
 }
 
